@@ -1,0 +1,1 @@
+"""LeNet-5 as real software."""

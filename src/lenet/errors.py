@@ -1,0 +1,41 @@
+"""Errors that a user can cause or meet: each says what, where and what to do next."""
+
+
+class LenetError(Exception):
+    """Anything that went wrong in a way a user can read; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class InputError(LenetError, ValueError):
+    """A value or a file given by the user cannot be used; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class ShapeError(InputError):
+    """An array has a shape that the network or the function does not take."""
+
+
+class DataError(InputError):
+    """A data set, an IDX file or a folder of pictures cannot be used."""
+
+
+class PictureError(InputError):
+    """A picture cannot be read."""
+
+
+class CheckpointError(InputError):
+    """A weight file cannot be used."""
+
+
+class RunError(InputError):
+    """A run folder cannot be written, read or resumed."""
+
+
+class DownloadError(LenetError):
+    """No mirror gave the file that was asked for."""
+
+
+class EngineError(LenetError):
+    """The engine asked for cannot run this network here."""

@@ -1,0 +1,1 @@
+"""The fused CPU engine, and the choice of an engine."""

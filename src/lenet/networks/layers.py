@@ -1,0 +1,159 @@
+"""The layers of the 1998 network that today's libraries do not have."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lenet.errors import InputError
+
+# Paper: Table I. For each C3 map, the S2 maps it sees.
+TABLE_I: tuple[tuple[int, ...], ...] = (
+    (0, 1, 2),
+    (1, 2, 3),
+    (2, 3, 4),
+    (3, 4, 5),
+    (0, 4, 5),
+    (0, 1, 5),
+    (0, 1, 2, 3),
+    (1, 2, 3, 4),
+    (2, 3, 4, 5),
+    (0, 3, 4, 5),
+    (0, 1, 4, 5),
+    (0, 1, 2, 5),
+    (0, 1, 3, 4),
+    (1, 2, 4, 5),
+    (0, 2, 3, 5),
+    (0, 1, 2, 3, 4, 5),
+)
+
+
+class ScaledTanh(nn.Module):
+    """f(a) = A tanh(S a) with f(±1) = ±1.
+
+    References
+    ----------
+    LeCun et al. 1998, Sec. II.B and Appendix A.
+    """
+
+    # Paper: A = 1.7159, S = 2/3.
+    amplitude = 1.7159
+    slope = 2 / 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Squash `x` of any shape."""
+        return self.amplitude * torch.tanh(self.slope * x)
+
+
+class Subsampling(nn.Module):
+    """Trainable 2×2 pooling: four inputs added (or averaged), times a coefficient, plus a bias.
+
+    Parameters
+    ----------
+    maps : int
+        Number of feature maps; one coefficient and one bias each.
+    mode : {"added", "averaged"}
+        Paper: Sec. II.A says averaged, Sec. II.B (layer S2) says added. The same family of
+        functions, another starting range and another step.
+
+    References
+    ----------
+    LeCun et al. 1998, Sec. II.A and II.B.
+    """
+
+    size = 2
+
+    def __init__(self, maps: int, mode: str = "added") -> None:
+        super().__init__()
+        if mode not in ("added", "averaged"):
+            raise InputError(f"subsampling {mode!r} is unknown; use added or averaged")
+        self.mode = mode
+        self.coefficient = nn.Parameter(torch.empty(maps))
+        self.bias = nn.Parameter(torch.empty(maps))
+
+    @property
+    def weight_of_an_input(self) -> float:
+        """1 when the four inputs are added, 1/4 when they are averaged."""
+        return 1.0 if self.mode == "added" else 1 / self.size**2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, maps, H, W) → (N, maps, H/2, W/2)."""
+        pooled = functional.avg_pool2d(x, self.size)
+        if self.mode == "added":
+            pooled = pooled * self.size**2
+        # (maps,) → (maps, 1, 1), over rows and columns
+        return pooled * self.coefficient[:, None, None] + self.bias[:, None, None]
+
+
+class TableConvolution(nn.Module):
+    """A 5×5 convolution in which each output map sees only some of the input maps.
+
+    Only the kernels of existing links are parameters: 60 of them for Table I, not a masked 16×6.
+
+    Parameters
+    ----------
+    table : tuple of tuples of int
+        For each output map, the input maps it sees, ascending.
+    size : int
+        Rows and columns of a kernel.
+
+    References
+    ----------
+    LeCun et al. 1998, Table I.
+    """
+
+    outputs: Tensor
+    inputs: Tensor
+
+    def __init__(self, table: tuple[tuple[int, ...], ...] = TABLE_I, size: int = 5) -> None:
+        super().__init__()
+        self.table = table
+        self.kernel_size = (size, size)
+        self.out_channels = len(table)
+        self.in_channels = 1 + max(max(row) for row in table)
+        links = [(out, into) for out, row in enumerate(table) for into in row]
+        self.register_buffer("outputs", torch.tensor([a for a, _ in links]), persistent=False)
+        self.register_buffer("inputs", torch.tensor([b for _, b in links]), persistent=False)
+        self.weight = nn.Parameter(torch.empty(len(links), size, size))
+        self.bias = nn.Parameter(torch.empty(len(table)))
+
+    def dense_weight(self) -> Tensor:
+        """(maps, input maps, size, size): zeros where there is no link."""
+        shape = (self.out_channels, self.in_channels, *self.kernel_size)
+        return self.weight.new_zeros(shape).index_put((self.outputs, self.inputs), self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, input maps, H, W) → (N, maps, H − size + 1, W − size + 1)."""
+        return functional.conv2d(x, self.dense_weight(), self.bias)
+
+
+class RadialBasisOutput(nn.Module):
+    """Euclidean radial basis units: score = −y, y_i = Σ_j (x_j − w_ij)².
+
+    Parameters
+    ----------
+    centers : (classes, features) float32
+        The codes w; ±1 in the paper.
+    trainable : bool
+        Paper: fixed "at least initially".
+
+    References
+    ----------
+    LeCun et al. 1998, Sec. II.B, Eq. (7).
+    """
+
+    centers: Tensor
+
+    def __init__(self, centers: Tensor, trainable: bool = False) -> None:
+        super().__init__()
+        if trainable:
+            self.centers = nn.Parameter(centers.clone())
+        else:
+            self.register_buffer("centers", centers.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, features) → (…, classes), larger is better.
+
+        Summed difference by difference: the expansion |x|² − 2xw + |w|² cancels in float32 when x
+        is near its code.
+        """
+        return -(x[..., None, :] - self.centers).square().sum(-1)

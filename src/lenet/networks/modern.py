@@ -1,0 +1,84 @@
+"""LeNet-5 with the modern changes the article lists: ReLU, max pooling, Dropout, BatchNorm."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lenet.errors import InputError
+from lenet.networks import frame
+
+_SQUASH: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+_POOLING: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {
+    "max": nn.MaxPool2d,
+    "average": nn.AvgPool2d,
+}
+
+
+class Modern(frame.LeNet):
+    """The same frame and as many parameters as the article's network.
+
+    Parameters
+    ----------
+    num_classes : int
+    activation : {"relu", "tanh", "sigmoid"}
+    pooling : {"max", "average"}
+    dropout : float
+        Share of C5's and F6's outputs silenced in training, 0 ≤ dropout < 1.
+    batch_norm : bool
+        BatchNorm after C1 and C3, before squashing: 44 parameters more.
+    """
+
+    name = "modern"
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        *,
+        activation: str = "relu",
+        pooling: str = "max",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+    ) -> None:
+        if activation not in _SQUASH:
+            raise InputError(f"activation {activation!r} is unknown; use {', '.join(_SQUASH)}")
+        if pooling not in _POOLING:
+            raise InputError(f"pooling {pooling!r} is unknown; use {', '.join(_POOLING)}")
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout must be at least 0 and less than 1, got {dropout}")
+        super().__init__(
+            num_classes,
+            {
+                "activation": activation,
+                "pooling": pooling,
+                "dropout": dropout,
+                "batch_norm": batch_norm,
+            },
+        )
+        self.squash = _SQUASH[activation]()
+        self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
+        self.norm1 = nn.BatchNorm2d(frame.C1_MAPS) if batch_norm else nn.Identity()
+        self.s2 = _POOLING[pooling](frame.POOLING_SIZE)
+        self.c3 = nn.Conv2d(frame.C1_MAPS, frame.C3_MAPS, frame.KERNEL_SIZE)
+        self.norm3 = nn.BatchNorm2d(frame.C3_MAPS) if batch_norm else nn.Identity()
+        self.s4 = _POOLING[pooling](frame.POOLING_SIZE)
+        self.c5 = nn.Linear(frame.S4_FEATURES, frame.C5_UNITS)
+        self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(frame.F6_UNITS, num_classes)
+
+    def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(N, 1, 32, 32) → (N, classes), layer by layer."""
+        x = self.squash(self.norm1(self.c1(images)))
+        yield "c1", x  # (N, 6, 28, 28)
+        x = self.s2(x)
+        yield "s2", x  # (N, 6, 14, 14)
+        x = self.squash(self.norm3(self.c3(x)))
+        yield "c3", x  # (N, 16, 10, 10)
+        x = self.s4(x)
+        yield "s4", x  # (N, 16, 5, 5)
+        x = self.dropout(self.squash(self.c5(torch.flatten(x, 1))))
+        yield "c5", x  # (N, 120)
+        x = self.dropout(self.squash(self.f6(x)))
+        yield "f6", x  # (N, 84)
+        yield "output", self.output(x)

@@ -1,0 +1,85 @@
+"""The article's LeNet-5: logistic sigmoid, average pooling, dense C3, 61,706 parameters."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lenet.errors import CheckpointError
+from lenet.networks import frame
+
+
+class Tutorial(frame.LeNet):
+    """The network that most lessons call LeNet-5.
+
+    Departs: the 1998 network squashes with a scaled tanh, its pooling is trainable, its C3 is
+    sparse, C5 is a convolution and the output is made of radial basis units: see `lecun1998`.
+    """
+
+    name = "tutorial"
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes, {})
+        self.squash = nn.Sigmoid()
+        self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
+        self.s2 = nn.AvgPool2d(frame.POOLING_SIZE)
+        self.c3 = nn.Conv2d(frame.C1_MAPS, frame.C3_MAPS, frame.KERNEL_SIZE)
+        self.s4 = nn.AvgPool2d(frame.POOLING_SIZE)
+        self.c5 = nn.Linear(frame.S4_FEATURES, frame.C5_UNITS)
+        self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
+        self.output = nn.Linear(frame.F6_UNITS, num_classes)
+
+    def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(N, 1, 32, 32) → (N, classes), layer by layer."""
+        x = self.squash(self.c1(images))
+        yield "c1", x  # (N, 6, 28, 28)
+        x = self.s2(x)
+        yield "s2", x  # (N, 6, 14, 14)
+        x = self.squash(self.c3(x))
+        yield "c3", x  # (N, 16, 10, 10)
+        x = self.s4(x)
+        yield "s4", x  # (N, 16, 5, 5)
+        x = self.squash(self.c5(torch.flatten(x, 1)))
+        yield "c5", x  # (N, 120)
+        x = self.squash(self.f6(x))
+        yield "f6", x  # (N, 84)
+        yield "output", self.output(x)
+
+
+ARTICLE_LAYERS = {
+    "features.0": "c1",
+    "features.3": "c3",
+    "classifier.0": "c5",
+    "classifier.2": "f6",
+    "classifier.4": "output",
+}
+"""The article's `nn.Sequential` positions, and our names."""
+
+_ARTICLE_KEYS = {
+    f"{theirs}.{part}": f"{ours}.{part}"
+    for theirs, ours in ARTICLE_LAYERS.items()
+    for part in ("weight", "bias")
+}
+
+
+def from_article(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The article's state dict (`features.0.weight` … `classifier.4.bias`) under our names.
+
+    Raises
+    ------
+    CheckpointError
+        When a key is missing or one is there that the article's class does not have.
+    """
+    if set(state) != set(_ARTICLE_KEYS):
+        missing = sorted(set(_ARTICLE_KEYS) - set(state))
+        unknown = sorted(set(state) - set(_ARTICLE_KEYS))
+        raise CheckpointError(
+            f"not the article's LeNet5: missing keys {missing}, unknown keys {unknown}; "
+            f"expected {', '.join(_ARTICLE_KEYS)}"
+        )
+    return {ours: state[theirs] for theirs, ours in _ARTICLE_KEYS.items()}
+
+
+def to_article(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict under the article's keys, in the article's order."""
+    return {theirs: state[ours] for theirs, ours in _ARTICLE_KEYS.items()}
