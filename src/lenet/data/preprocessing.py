@@ -1,4 +1,4 @@
-"""How ink becomes network input: one value, stored with the weights, used in training and prediction."""
+"""How ink becomes network input: one value, stored with the weights, for training and prediction."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,8 +30,8 @@ class Preprocessing:
 
     Notes
     -----
-    28×28 is padded with paper to 32×32, never stretched, so that stroke ends can fall in the centre of
-    the highest feature detectors' receptive fields.
+    28×28 is padded with paper to 32×32, never stretched, so that stroke ends can fall in the
+    centre of the highest feature detectors' receptive fields.
 
     References
     ----------

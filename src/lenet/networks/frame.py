@@ -76,10 +76,11 @@ class LeNet(nn.Module):
             When the images have another shape.
         """
         self.check(images)
-        x = images
-        for _, x in self.walk(images):
-            pass
-        return x
+        # One layer's output at a time: nothing that autograd does not need stays alive.
+        for name, x in self.walk(images):
+            if name == LAYERS[-1]:
+                return x
+        raise AssertionError(f"{self.name}.walk never reached {LAYERS[-1]}")
 
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """Every layer's output by its name; `forward` returns the last."""

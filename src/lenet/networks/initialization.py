@@ -1,4 +1,4 @@
-"""Where training starts: every scheme draws from the generator it is given, never the global one."""
+"""Where training starts: schemes draw from the generator they are given, never the global one."""
 
 import math
 from collections.abc import Iterator
