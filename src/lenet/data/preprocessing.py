@@ -1,4 +1,4 @@
-"""How ink becomes network input: one value, stored with the weights, for training and prediction."""
+"""How ink becomes network input: one value, stored in the weights, for training and prediction."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
