@@ -1,0 +1,183 @@
+"""Where a network runs: the fused CPU engine or torch, chosen once and said aloud."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE, Preprocessing
+from lenet.errors import EngineError, InputError, ShapeError
+from lenet.kernels import threads
+from lenet.networks import LeNet
+
+ENGINES = ("auto", "fused", "torch")
+DEVICES = ("auto", "cpu", "cuda")
+_SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run networks on a device; get one from `select_engine`.
+
+    Parameters
+    ----------
+    name : {"fused", "torch"}
+    device : torch.device
+    notice : str
+        One line for the user: what was taken and why.
+    """
+
+    name: str
+    device: torch.device
+    notice: str
+
+    def compile(self, network: LeNet) -> nn.Module:
+        """The network on the device, ready to train or to score.
+
+        Returns
+        -------
+        module : nn.Module
+            Shares every parameter and buffer with `network`, which is moved to the device.
+        """
+        return network.to(self.device)
+
+    def gather(
+        self,
+        ink: Tensor,
+        indices: Tensor,
+        preprocessing: Preprocessing,
+        matrices: NDArray[np.float32] | None = None,
+    ) -> Tensor:
+        """Some images of a data set as network input.
+
+        Parameters
+        ----------
+        ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+        indices : (B,) int64, 0 … N − 1
+        preprocessing : Preprocessing
+        matrices : (B, 2, 3) float32, optional
+            Distortions, one for each image: see `lenet.data.distortions`.
+
+        Returns
+        -------
+        images : (B, 1, 32, 32) float32 on the device
+
+        Raises
+        ------
+        ShapeError
+            When an argument has another shape or type.
+        IndexError
+            When an index is not that of an image.
+        """
+        _check_gather(ink, indices, matrices)
+        picked = ink.to(self.device)[indices.to(self.device)].float()
+        if matrices is None:
+            frame = nn.functional.pad(picked, (BORDER,) * 4)
+        else:
+            frame = _warp(picked, torch.from_numpy(matrices).to(self.device))
+        # Two roundings, as `Preprocessing.apply` has them: the same bits.
+        return frame.mul_(preprocessing.factor).add_(preprocessing.offset)[:, None]
+
+    def scores(
+        self, module: nn.Module, ink: NDArray[np.uint8], preprocessing: Preprocessing
+    ) -> NDArray[np.float32]:
+        """Scores of a whole set: evaluation mode, nothing kept for a backward pass.
+
+        Parameters
+        ----------
+        module : nn.Module
+            What `compile` returned; its training mode is given back as it was.
+        ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+
+        Returns
+        -------
+        scores : (N, classes) float32, larger is better
+        """
+        was_training = module.training
+        module.eval()
+        images = torch.from_numpy(np.ascontiguousarray(ink))
+        parts = []
+        try:
+            with torch.no_grad():
+                for chunk in torch.arange(len(ink)).split(_SCORES_CHUNK) if len(ink) else ():
+                    parts.append(module(self.gather(images, chunk, preprocessing)).cpu())
+                if not parts:
+                    parts.append(module(torch.empty(0, 1, PADDED_SIZE, PADDED_SIZE)).cpu())
+        finally:
+            module.train(was_training)
+        scores: NDArray[np.float32] = torch.cat(parts).numpy()
+        return scores
+
+
+def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
+    """The engine for this machine.
+
+    Parameters
+    ----------
+    engine : {"auto", "fused", "torch"}
+        ``auto`` is the fused engine on a CPU for which Halide has a wheel, else torch.
+    device : {"auto", "cpu", "cuda"}
+        ``auto`` is a CUDA card if torch sees one.
+
+    Raises
+    ------
+    InputError
+        When a name is unknown.
+    EngineError
+        When what was asked for by name is not to be had here.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r} is unknown; use one of {', '.join(ENGINES)}")
+    if device not in DEVICES:
+        raise InputError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
+    count = threads.set_threads()
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError(
+            "device cuda was asked for, but torch sees no CUDA card; use --device cpu"
+        )
+    place = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    where = "cuda" if place == "cuda" else f"cpu, {count} thread{'s' if count > 1 else ''}"
+    return Engine("torch", torch.device(place), f"engine torch on {where}")
+
+
+def _check_gather(ink: Tensor, indices: Tensor, matrices: Any) -> None:
+    if ink.ndim != 3 or ink.shape[1:] != (INK_SIZE, INK_SIZE) or ink.dtype != torch.uint8:
+        raise ShapeError(
+            f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {tuple(ink.shape)} {ink.dtype}"
+        )
+    if indices.ndim != 1 or indices.dtype != torch.int64:
+        raise ShapeError(f"indices must be (B,) int64, got {tuple(indices.shape)} {indices.dtype}")
+    if matrices is not None and (
+        matrices.shape != (len(indices), 2, 3) or matrices.dtype != np.float32
+    ):
+        raise ShapeError(
+            f"{len(indices)} images need matrices ({len(indices)}, 2, 3) float32, "
+            f"got {matrices.shape} {matrices.dtype}"
+        )
+
+
+def _warp(ink: Tensor, matrices: Tensor) -> Tensor:
+    """`lenet.data.distortions.warp` in torch: (B, 28, 28) → (B, 32, 32), paper outside."""
+    centre = (PADDED_SIZE - 1) / 2
+    axis = torch.arange(PADDED_SIZE, dtype=torch.float32, device=ink.device) - centre
+    column, row = axis[None, None, :], axis[None, :, None]
+    m = matrices[:, :, :, None, None]  # (B, 2, 3, 1, 1)
+    x = m[:, 0, 0] * column + m[:, 0, 1] * row + m[:, 0, 2] + centre  # (B, 32, 32)
+    y = m[:, 1, 0] * column + m[:, 1, 1] * row + m[:, 1, 2] + centre
+    # A margin of paper, and positions beyond it moved onto it, so that no corner is out of range.
+    size = PADDED_SIZE + 2
+    frame = nn.functional.pad(ink, (BORDER + 1,) * 4).flatten(1)
+    x, y = (v.add(1).clamp(0, size - 1.001) for v in (x, y))
+    left, top = x.floor(), y.floor()
+    across, down = x - left, y - top
+    corner = (top * size + left).long().flatten(1)
+
+    def at(step: int) -> Tensor:
+        return frame.gather(1, corner + step).view_as(x)
+
+    upper = at(0) + across * (at(1) - at(0))
+    lower = at(size) + across * (at(size + 1) - at(size))
+    return upper + down * (lower - upper)

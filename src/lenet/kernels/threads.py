@@ -1,0 +1,62 @@
+"""How many threads the engines use: torch's and Halide's pool together, decided once."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from lenet.errors import InputError
+
+VARIABLE = "LENET_THREADS"
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def thread_count() -> int:
+    """`LENET_THREADS` if set, else the CPUs this process may use by affinity and cgroup.
+
+    Raises
+    ------
+    InputError
+        When `LENET_THREADS` is not a positive integer.
+    """
+    wish = os.environ.get(VARIABLE, "").strip()
+    if wish:
+        if not (wish.isascii() and wish.isdigit() and int(wish) > 0):
+            raise InputError(f"{VARIABLE} must be a positive integer, got {wish!r}")
+        return int(wish)
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, _cgroup_limit() or allowed))
+
+
+def set_threads() -> int:
+    """Give torch and Halide the same number of threads; idempotent.
+
+    Halide reads `HL_NUM_THREADS` when its first parallel loop runs and never again, so this must
+    come before; a change of `LENET_THREADS` after that reaches torch only.
+
+    Returns
+    -------
+    count : int
+    """
+    import torch
+
+    count = thread_count()
+    os.environ["HL_NUM_THREADS"] = str(count)
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+    return count
+
+
+def _cgroup_limit() -> int | None:
+    """Whole CPUs that the container's quota pays for, at least one; None without a quota."""
+    # An unreadable or oddly written file means no limit that we know of.
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (_CGROUP / "cpu.max").read_text("ascii").split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    with contextlib.suppress(OSError, ValueError):
+        quota = (_CGROUP / "cpu" / "cpu.cfs_quota_us").read_text("ascii")
+        period = (_CGROUP / "cpu" / "cpu.cfs_period_us").read_text("ascii")
+        return None if int(quota) <= 0 else max(1, int(quota) // int(period))
+    return None
