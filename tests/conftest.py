@@ -1,0 +1,37 @@
+"""What every test may ask for: the published data sets, and a fair share of the cores."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch or Halide is imported: each pytest-xdist worker takes its share of the cores.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_SHARE = str(max(1, (os.cpu_count() or 1) // _WORKERS))
+for _variable in ("LENET_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, _SHARE)
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def _splits(name: str):
+    """The data set `name` from LENET_DATA: tests never use the network or the user's cache."""
+    folder = os.environ.get("LENET_DATA")
+    if not folder:
+        pytest.skip(f"LENET_DATA is not set: no {name} files to test with")
+    if not (Path(folder) / name / "t10k-labels-idx1-ubyte.gz").is_file():
+        pytest.skip(f"LENET_DATA={folder} has no {name} files")
+    from lenet.data.datasets import load_dataset
+
+    return load_dataset(name)
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST's official files as `Splits`, or a skip that says why."""
+    return _splits("mnist")
+
+
+@pytest.fixture(scope="session")
+def fashion():
+    """Fashion-MNIST's official files as `Splits`, or a skip that says why."""
+    return _splits("fashion-mnist")

@@ -1,0 +1,152 @@
+"""The house rules that a reader relies on: one direction, light imports, who prints, who writes."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lenet
+
+PACKAGE = Path(lenet.__file__).parent
+ORDER = (
+    "errors",
+    "data",
+    "networks",
+    "kernels",
+    "evaluation",
+    "checkpoints",
+    "training",
+    "classifier",
+    "estimator",
+    "reading",
+    "figures",
+    "benchmark",
+    "reproduction",
+    "cli",
+)
+DOOR = {"__init__", "__main__"}  # opens every room; belongs to none
+MAY_PRINT = {"cli"}
+MAY_WRITE = {"data", "checkpoints", "training", "figures", "benchmark", "reproduction"}
+NETWORK = {"urllib", "http", "socket", "ssl", "ftplib", "requests", "pooch", "httpx"}
+WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rmdir", "touch", "symlink_to"}
+WRITING_MODULES = {"shutil", "tempfile"}
+HEAVY = ("torch", "halide", "matplotlib", "sklearn", "scipy", "numpy", "PIL", "onnxruntime")
+
+MODULES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in PACKAGE.rglob("*.py")
+}
+
+
+def room(module: str) -> str:
+    return module.split("/")[0]
+
+
+def imports(tree: ast.AST, module: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything imported anywhere in the file."""
+    package = ["lenet", *module.split("/")[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{source}.{alias.name}"
+
+
+@pytest.fixture(scope="module", params=sorted(MODULES))
+def source(request: pytest.FixtureRequest) -> tuple[str, ast.Module]:
+    return request.param, ast.parse(MODULES[request.param].read_text("utf-8"))
+
+
+def test_every_module_is_in_a_known_room() -> None:
+    assert {room(module) for module in MODULES} - DOOR <= set(ORDER)
+
+
+def test_imports_only_from_rooms_to_the_left(source: tuple[str, ast.Module]) -> None:
+    module, tree = source
+    if room(module) in DOOR:
+        pytest.skip("the package's door opens every room")
+    here = ORDER.index(room(module))
+    wrong = []
+    for line, name in imports(tree, module):
+        parts = name.split(".")
+        if parts[0] != "lenet" or len(parts) == 1:
+            continue
+        if parts[1] not in ORDER:  # a public name through the door: cyclic for all but the last
+            if room(module) != ORDER[-1]:
+                wrong.append(f"line {line}: {name} through lenet/__init__")
+        elif ORDER.index(parts[1]) > here:
+            wrong.append(f"line {line}: {name} is to the right of {room(module)}")
+    assert not wrong
+
+
+def test_only_the_command_line_prints(source: tuple[str, ast.Module]) -> None:
+    module, tree = source
+    if room(module) in MAY_PRINT | DOOR:
+        pytest.skip("prints")
+    prints = [
+        f"line {node.lineno}: {ast.unparse(node)[:60]}"
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "print")
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.stdout", "sys.stderr"})
+    ]
+    assert not prints
+    assert not [name for _, name in imports(tree, module) if name.split(".")[0] == "rich"]
+
+
+def test_only_data_sets_use_the_network(source: tuple[str, ast.Module]) -> None:
+    module, tree = source
+    used = {name.split(".")[0] for _, name in imports(tree, module)} & NETWORK
+    assert module == "data/datasets" or not used
+
+
+def test_only_the_rooms_for_it_write_files(source: tuple[str, ast.Module]) -> None:
+    module, tree = source
+    if room(module) in MAY_WRITE:
+        pytest.skip("writes files")
+    writes = [
+        f"line {node.lineno}: {ast.unparse(node)[:60]}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (
+            (isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS)
+            or ast.unparse(node.func) in {"open", "os.replace", "os.rename", "os.makedirs"}
+        )
+    ]
+    assert not writes
+    assert not {name.split(".")[0] for _, name in imports(tree, module)} & WRITING_MODULES
+
+
+def test_every_module_opens_with_what_it_is(source: tuple[str, ast.Module]) -> None:
+    _, tree = source
+    sentence = (ast.get_docstring(tree) or "").split("\n\n")[0]
+    assert sentence.endswith(".")
+    assert len(sentence) > 15
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after `code`."""
+    report = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True
+    )
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_by("import lenet") & set(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom lenet.cli import main\n"
+        f"sys.argv = {['lenet', *arguments]!r}\n"
+        "try:\n    main()\nexcept SystemExit as exit:\n    assert not exit.code, exit.code"
+    )
+    assert not loaded_by(code) & set(HEAVY)
