@@ -1,0 +1,36 @@
+# Two commands: `make` trains a LeNet-5 on built-in digits, `make test` runs every check.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+SETUP := pyproject.toml constraints.txt
+
+.PHONY: train test bench tables clean
+
+train: .venv/.installed
+	$(BIN)/lenet train
+
+test: .venv/.installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+# Needs Fashion-MNIST (see LENET_DATA in the README) and an otherwise idle machine.
+bench: .venv/.installed-for-tests
+	$(BIN)/lenet bench
+
+# The README's tables, from results/*.json.
+tables: .venv/.installed
+	$(BIN)/python docs/tables.py
+
+.venv/.installed: $(SETUP)
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-for-tests: .venv/.installed
+	$(PIP) --editable '.[bench,test]'
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
