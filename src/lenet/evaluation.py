@@ -1,0 +1,274 @@
+"""How good scores are: counts, per-class figures, confusions and calibration, and nothing else."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet.errors import InputError, ShapeError
+
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """How one class fared.
+
+    Parameters
+    ----------
+    name : str
+    precision : float
+        Of the images given this label, the share that deserved it; 0 when none was given it.
+    recall : float
+        Of the class's images, the share given its label; 0 when there is none.
+    f1 : float
+        Harmonic mean of the two; 0 when both are.
+    support : int
+        Number of images of the class.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """`count` images of class `truth` were taken for `prediction`."""
+
+    truth: str
+    prediction: str
+    count: int
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Images whose winning probability lies in (low, high].
+
+    Parameters
+    ----------
+    low, high : float
+    count : int
+    confidence : float
+        Their mean winning probability; NaN when there are none.
+    accuracy : float
+        The share of them that is right; NaN when there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether 90 % sure means right in 90 of 100.
+
+    Parameters
+    ----------
+    error : float
+        Expected calibration error: mean distance of accuracy and confidence over the bins,
+        weighted by their counts.
+    bins : tuple of CalibrationBin
+        Equally wide, from 0 to 1.
+
+    References
+    ----------
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", Eq. (3).
+    """
+
+    error: float
+    bins: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network did on one part of a data set.
+
+    Parameters
+    ----------
+    confusion : (classes, classes) int64
+        Row: true class, column: predicted class. Its sum is the number of images.
+    class_names : tuple of str
+        By label.
+    loss : float
+        Mean cross-entropy of the softmax of the scores, in nats.
+    calibration : Calibration
+    """
+
+    confusion: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    loss: float
+    calibration: Calibration
+
+    @property
+    def n_images(self) -> int:
+        """Number of images, every one counted once."""
+        return int(self.confusion.sum())
+
+    @property
+    def n_errors(self) -> int:
+        """Number of images given a wrong label."""
+        return self.n_images - int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images given the right label."""
+        return 1 - self.n_errors / self.n_images
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of `accuracy`, were other images of the same kind drawn (binomial)."""
+        return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.n_images))
+
+    @cached_property
+    def per_class(self) -> tuple[ClassResult, ...]:
+        """Precision, recall and F1 by label."""
+        results = []
+        for label, name in enumerate(self.class_names):
+            right = int(self.confusion[label, label])
+            given = int(self.confusion[:, label].sum())
+            support = int(self.confusion[label].sum())
+            results.append(
+                ClassResult(
+                    name,
+                    precision=right / given if given else 0.0,
+                    recall=right / support if support else 0.0,
+                    f1=2 * right / (given + support) if given + support else 0.0,
+                    support=support,
+                )
+            )
+        return tuple(results)
+
+    @cached_property
+    def most_confused(self) -> tuple[Confusion, ...]:
+        """Every pair of classes that was confused, most frequent first, then by label."""
+        wrong = self.confusion * (1 - np.eye(len(self.confusion), dtype=np.int64))
+        pairs = np.argwhere(wrong)  # by true, then by predicted label
+        pairs = pairs[np.argsort(-wrong[wrong > 0], kind="stable")]
+        return tuple(
+            Confusion(self.class_names[i], self.class_names[j], int(wrong[i, j])) for i, j in pairs
+        )
+
+
+def evaluate(scores: ArrayLike, labels: ArrayLike, class_names: tuple[str, ...]) -> Evaluation:
+    """Compare scores with the truth.
+
+    Parameters
+    ----------
+    scores : (N, classes) float, larger is better
+        The label of an image is the place of its largest score, the first of equal ones.
+    labels : (N,) int, 0 … classes − 1
+    class_names : tuple of str
+        By label.
+
+    Raises
+    ------
+    ShapeError
+        When there is no image, or scores, labels and class names do not fit each other.
+    InputError
+        When a score is not finite or a label is not a class.
+    """
+    scores, labels = _checked(scores, labels)
+    classes = len(class_names)
+    if scores.shape[1] != classes:
+        raise ShapeError(f"{classes} class names need scores (N, {classes}), got {scores.shape}")
+    probabilities = softmax(scores)
+    predictions = scores.argmax(axis=1)
+    pairs = np.bincount(labels * classes + predictions, minlength=classes**2)
+    return Evaluation(
+        confusion=pairs.reshape(classes, classes).astype(np.int64),
+        class_names=tuple(class_names),
+        loss=float(losses(scores, labels).mean()),
+        calibration=calibrate(probabilities.max(axis=1), predictions == labels),
+    )
+
+
+def softmax(scores: ArrayLike) -> NDArray[np.float64]:
+    """Probabilities of the classes: (N, classes) scores → (N, classes), rows sum to 1."""
+    powers = np.exp(_shifted(np.asarray(scores, np.float64)))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def losses(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Cross-entropy of each image, in nats: how surprising the truth was.
+
+    Parameters
+    ----------
+    scores : (N, classes) float
+    labels : (N,) int
+
+    Returns
+    -------
+    losses : (N,) float64
+    """
+    scores, labels = _checked(scores, labels)
+    shifted = _shifted(scores)
+    of_truth = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - of_truth)
+
+
+def calibrate(confidences: ArrayLike, right: ArrayLike) -> Calibration:
+    """Accuracy against confidence, in equally wide bins.
+
+    Parameters
+    ----------
+    confidences : (N,) float, 0 … 1
+        Probability of the predicted class.
+    right : (N,) bool
+        Whether the prediction was the truth.
+    """
+    confidences = np.asarray(confidences, np.float64)
+    right = np.asarray(right, np.bool_)
+    # (low, high]: a probability of exactly 1 belongs to the last bin, one of 0 to the first.
+    place = np.ceil(confidences * CALIBRATION_BINS).astype(np.int64) - 1
+    place = place.clip(0, CALIBRATION_BINS - 1)
+    bins = []
+    error = 0.0
+    for i in range(CALIBRATION_BINS):
+        inside = place == i
+        count = int(inside.sum())
+        confidence = float(confidences[inside].mean()) if count else float("nan")
+        accuracy = float(right[inside].mean()) if count else float("nan")
+        if count:
+            error += count / len(right) * abs(accuracy - confidence)
+        low, high = i / CALIBRATION_BINS, (i + 1) / CALIBRATION_BINS
+        bins.append(CalibrationBin(low, high, count, confidence, accuracy))
+    return Calibration(error, tuple(bins))
+
+
+def _shifted(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same softmax, with no exponential that overflows."""
+    return np.asarray(scores - scores.max(axis=1, keepdims=True))
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Scores and labels that fit each other, or an error that says why they do not."""
+    scores = np.asarray(scores, np.float64)
+    labels = np.asarray(labels)
+    n = len(labels)
+    if scores.ndim != 2 or scores.shape[1] < 2 or labels.shape != (len(scores),) or not n:
+        raise ShapeError(
+            f"need at least one image, scores (N, classes) and labels (N,), "
+            f"got scores {scores.shape} and labels {labels.shape}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels must be whole numbers, got {labels.dtype}")
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"the scores of {int((~finite).sum())} of {n} images are not finite "
+            f"(first: image {int(finite.argmin())}); are the weights?"
+        )
+    classes = scores.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(
+            f"labels must be 0 … {classes - 1} for {classes} scores, "
+            f"got {labels.min()} … {labels.max()}"
+        )
+    return scores, labels.astype(np.int64)
