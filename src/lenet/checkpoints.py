@@ -1,0 +1,394 @@
+"""Weight files: the only place that reads or writes them, and what makes a file write safe."""
+
+import difflib
+import io
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from lenet.data.datasets import DATASETS
+from lenet.data.preprocessing import Preprocessing
+from lenet.errors import CheckpointError, InputError, LenetError
+from lenet.networks import LeNet, build_network
+from lenet.networks.tutorial import Tutorial, from_article, to_article
+
+MODEL_FILE = "model.safetensors"
+"""The best weights inside a run folder."""
+
+MAX_BYTES = 16 * 1024**2
+"""No LeNet-5 comes near: 62,500 parameters are 250 KB."""
+
+_FORMAT = 1
+_METADATA_KEY = "lenet"
+_REQUIRED = ("format", "network", "options", "num_classes", "class_names", "preprocessing")
+_ADDITIONAL = ("recipe", "seed", "data", "versions", "metrics")
+_ARTICLE_SUFFIXES = (".pth", ".pt")
+_ARTICLE_DATA = "fashion-mnist"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained weights with all that is needed to use them.
+
+    Parameters
+    ----------
+    network : LeNet
+    preprocessing : Preprocessing
+        What was done to the training images; prediction does the same.
+    class_names : tuple of str
+        By label.
+    metadata : dict
+        Where the weights come from, as plain JSON values: any of ``recipe``, ``seed``, ``data``
+        (name and SHA-256), ``versions``, ``metrics``.
+
+    Raises
+    ------
+    CheckpointError
+        When the class names do not fit the network or the metadata has an unknown key.
+    """
+
+    network: LeNet
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.class_names
+        if len(names) != self.network.num_classes or len(set(names)) != len(names):
+            raise CheckpointError(
+                f"{self.network.num_classes} classes need as many different names, "
+                f"got {len(names)}: {', '.join(map(repr, names[:20]))}"
+            )
+        # A name is printed to terminals and into reports: no control characters.
+        odd = [name for name in names if not name or not name.isprintable()]
+        if odd:
+            raise CheckpointError(f"class names must be printable and not empty, got {odd[0]!r}")
+        unknown = sorted(set(self.metadata) - set(_ADDITIONAL))
+        if unknown:
+            raise CheckpointError(
+                f"unknown metadata {', '.join(map(repr, unknown))}; "
+                f"known are {', '.join(_ADDITIONAL)}"
+            )
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write weights as safetensors, atomically.
+
+    The same checkpoint gives the same bytes: nothing in the file depends on the time or place.
+
+    Raises
+    ------
+    CheckpointError
+        When a weight is not finite or the metadata is not plain JSON.
+    LenetError
+        When the file cannot be written.
+    """
+    network = checkpoint.network
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    _require_finite(state, "these weights")
+    about = {
+        "format": _FORMAT,
+        "network": network.name,
+        "options": network.options,
+        "num_classes": network.num_classes,
+        "class_names": list(checkpoint.class_names),
+        "preprocessing": checkpoint.preprocessing.to_dict(),
+        **checkpoint.metadata,
+    }
+    write_atomic(Path(path), pack(state, about))
+
+
+def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Trained weights by their name in the box, or from a file, or from a run folder.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name of `boxed_weights` (a file of that name is meant by ``./name``), a ``.safetensors``
+        file, a run folder, or a ``.pth`` state dict saved by the article's script.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        The network on the CPU and in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        When there are no such weights, or the file is not exactly what it must be.
+
+    Notes
+    -----
+    The article's file holds nothing but weights. Its preprocessing is taken to be what its text
+    says: Fashion-MNIST, pixels / 255, padded from 28×28 to 32×32.
+    """
+    box = boxed_weights()
+    if isinstance(name_or_path, str) and name_or_path in box:
+        file = resources.files("lenet.weights").joinpath(f"{name_or_path}.safetensors")
+        return _from_safetensors(file.read_bytes(), f"the weights {name_or_path!r} in the box")
+    path = Path(name_or_path)
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise CheckpointError(f"{path} holds no {MODEL_FILE}: not a run, or one just begun")
+        path = path / MODEL_FILE
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name_or_path), box, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(box) or "none"
+        raise CheckpointError(
+            f"no weights {str(name_or_path)!r}: neither a file, nor a run folder, "
+            f"nor in the box ({known}){hint}"
+        )
+    data = read_bounded(path)
+    if path.suffix in _ARTICLE_SUFFIXES:
+        return _from_article_file(data, str(path))
+    return _from_safetensors(data, str(path))
+
+
+@cache
+def boxed_weights() -> dict[str, dict[str, Any]]:
+    """The trained weights that come with the package: their names and cards.
+
+    Returns
+    -------
+    cards : dict
+        By name: the data, recipe, seed, accuracy and limits of each.
+    """
+    folder = resources.files("lenet").joinpath("weights")
+    if not folder.is_dir():
+        return {}
+    files = {file.name: file for file in folder.iterdir()}
+    names = sorted(name.removesuffix(".safetensors") for name in files if ".safetensors" in name)
+    return {name: json.loads(files[f"{name}.json"].read_text("utf-8")) for name in names}
+
+
+def save_article(path: str | Path, network: LeNet) -> None:
+    """Write a tutorial network as the article's script would: `torch.save` of its state dict.
+
+    Raises
+    ------
+    InputError
+        When the network is not the article's.
+    """
+    if not isinstance(network, Tutorial):
+        raise InputError(f"only the tutorial network has the article's layout, not {network.name}")
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(to_article(state), buffer)
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file by `data` so that a reader sees all of it or what was there before.
+
+    The bytes are on the disk when this returns, also if the power fails right after.
+
+    Raises
+    ------
+    LenetError
+        When the file cannot be written; what was there is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        # The mode is what the umask leaves of 0666, as for any file the user makes.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise LenetError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk (Windows does it by itself and cannot be asked to)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_bounded(path: Path) -> bytes:
+    """A whole weight file, unless it is larger than any LeNet can be.
+
+    Raises
+    ------
+    CheckpointError
+        When it is too large or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > MAX_BYTES:
+        raise CheckpointError(f"{path} has more than {MAX_BYTES:,} bytes: not weights of a LeNet")
+    return data
+
+
+def pack(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
+    """Tensors and one JSON value as the bytes of a safetensors file.
+
+    Raises
+    ------
+    CheckpointError
+        When `about` is not plain JSON.
+    """
+    try:
+        # One value under one key: the order of several would be left to chance.
+        text = json.dumps(about, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"metadata must be plain JSON: {error}") from error
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return save_tensors(contiguous, metadata={_METADATA_KEY: text})
+
+
+def unpack(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `pack` packed.
+
+    Raises
+    ------
+    CheckpointError
+        When the bytes are not such a file; `source` names them in the message.
+    """
+    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise CheckpointError(
+            f"{source} is a pickle or a zip file, not safetensors; opening one could run any "
+            f"program, so lenet does not (only the article's .pth is read, as plain weights)"
+        )
+    try:
+        tensors = load_tensors(data)
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_METADATA_KEY])
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{source} is not a safetensors file written by lenet: {error}"
+        ) from error
+    if not isinstance(about, dict):
+        raise CheckpointError(f"{source} has metadata that is not a JSON object")
+    return tensors, about
+
+
+def _from_safetensors(data: bytes, source: str) -> Checkpoint:
+    state, about = unpack(data, source)
+    unknown = sorted(set(about) - {*_REQUIRED, *_ADDITIONAL})
+    missing = sorted(set(_REQUIRED) - set(about))
+    if missing or unknown or about["format"] != _FORMAT:
+        raise CheckpointError(
+            f"{source} is not format {_FORMAT} of lenet: format {about.get('format')!r}, "
+            f"missing metadata {missing}, unknown metadata {unknown}"
+        )
+    try:
+        network = _network(about, state)
+        names = about["class_names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise CheckpointError("class names must be a list of strings")
+        return Checkpoint(
+            network,
+            _preprocessing(about["preprocessing"]),
+            tuple(names),
+            {key: about[key] for key in _ADDITIONAL if key in about},
+        )
+    except (InputError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def _from_article_file(data: bytes, source: str) -> Checkpoint:
+    try:
+        # The size of what is packed, before torch unpacks it.
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise CheckpointError(f"{source} unpacks to more than {MAX_BYTES:,} bytes")
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except LenetError:
+        raise
+    except Exception as error:  # bytes from a stranger: torch and pickle raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{source} is not a state dict of plain weights ({reason[:200]}); save it again with "
+            f"torch.save(model.state_dict(), …)"
+        ) from error
+    if not isinstance(state, Mapping) or not all(type(t) is Tensor for t in state.values()):
+        raise CheckpointError(f"{source} holds something else than a state dict of tensors")
+    state = from_article(state)
+    output = state["output.weight"]
+    num_classes = output.shape[0] if output.ndim else 0
+    try:
+        network = _network(
+            {"network": "tutorial", "options": {}, "num_classes": num_classes}, state
+        )
+    except InputError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    names = DATASETS[_ARTICLE_DATA].class_names
+    if num_classes != len(names):
+        names = tuple(str(label) for label in range(num_classes))
+    return Checkpoint(network, Preprocessing("garment"), names)
+
+
+def _network(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> LeNet:
+    """The network that `about` describes, with exactly the weights of `state`."""
+    name, options, num_classes = about["network"], about["options"], about["num_classes"]
+    if type(name) is not str or type(options) is not dict or type(num_classes) is not int:
+        raise CheckpointError("network must be a name, options an object, num_classes a number")
+    # On the meta device nothing is allocated, whatever number of classes a stranger writes.
+    with torch.device("meta"):
+        defaults = build_network(name, num_classes).options
+        for option, value in options.items():
+            if option in defaults and not _same_kind(value, defaults[option]):
+                raise CheckpointError(f"{name} has an option {option}, but not {value!r}")
+        expected = build_network(name, num_classes, **options).state_dict()
+    if set(state) != set(expected):
+        raise CheckpointError(
+            f"weights do not fit {name}: missing {sorted(set(expected) - set(state))}, "
+            f"unknown {sorted(set(state) - set(expected))}"
+        )
+    for key, tensor in expected.items():
+        if state[key].shape != tensor.shape or state[key].dtype != tensor.dtype:
+            raise CheckpointError(
+                f"{key} must be {tuple(tensor.shape)} {tensor.dtype}, "
+                f"got {tuple(state[key].shape)} {state[key].dtype}"
+            )
+    _require_finite(state, "the file")
+    network = build_network(name, num_classes, **options)
+    network.load_state_dict(dict(state))
+    return network.eval()
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return type(value) is type(default)
+
+
+def _preprocessing(value: Any) -> Preprocessing:
+    if not isinstance(value, dict) or set(value) != {"preparation", "scale", "offset"}:
+        raise CheckpointError("preprocessing needs preparation, scale and offset, nothing else")
+    return Preprocessing(**value)
+
+
+def _require_finite(state: Mapping[str, Tensor], source: str) -> None:
+    for key, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{key} in {source} holds NaN or infinity")
