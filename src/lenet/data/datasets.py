@@ -3,14 +3,14 @@
 import difflib
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ MAX_PICTURES = 500_000
 
 _TEST_SEED = 1998  # which images test is not for the user's seed to choose
 _TIMEOUT_SECONDS = 20
+_READERS = 4
 
 
 @dataclass(frozen=True)
@@ -198,10 +199,13 @@ def load_dataset(
     """
     if validation is not None and not 0 <= validation < 1:
         raise DataError(f"validation is {validation}; it is a fraction from 0 to below 1")
-    dataset = DATASETS.get(name_or_folder) if isinstance(name_or_folder, str) else None
-    if dataset is None:
-        return _load_folder(_existing_folder(name_or_folder), validation, seed)
+    if isinstance(name_or_folder, Path) or name_or_folder not in DATASETS:
+        try:
+            return _load_folder(_existing_folder(name_or_folder), validation, seed)
+        except OSError as error:
+            raise DataError(f"{name_or_folder} cannot be read: {error.strerror}") from error
 
+    dataset = DATASETS[name_or_folder]
     if dataset.files:
         train, test = _load_official(dataset)
         sha256 = _digest(train, test)
@@ -237,6 +241,7 @@ def _hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Spli
     sizes = np.bincount(labels)
     # Integers: `count` shares of size / N each, whole parts and remainders, without rounding.
     quota, remainders = np.divmod(sizes * count, len(labels))
+    quota = np.minimum(quota, np.maximum(sizes - 1, 0))
     spare = np.flatnonzero(quota + 1 < sizes)
     first = spare[np.argsort(-remainders[spare], kind="stable")]
     quota[first[: count - quota.sum()]] += 1
@@ -321,6 +326,73 @@ def _cubic_weights(positions: NDArray[np.float64]) -> NDArray[np.float64]:
 # Official files
 
 
+@dataclass(frozen=True)
+class FileCheck:
+    """What `verify_dataset` found of one file.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is, or would be downloaded to.
+    state : {"verified", "missing", "damaged"}
+    problem : str
+        One sentence; empty when verified.
+    """
+
+    path: Path
+    state: Literal["verified", "missing", "damaged"]
+    problem: str = ""
+
+
+def fetch_dataset(name: str, on_progress: Progress | None = None) -> tuple[Path, ...]:
+    """Make sure that every file of a data set is here and is the published one.
+
+    Parameters
+    ----------
+    name : str
+        In `DATASETS`.
+    on_progress : callable, optional
+        Called with a file's name, the bytes received and the bytes in all while it downloads.
+
+    Returns
+    -------
+    paths : tuple of Path
+        The files; none for a data set that is built in.
+
+    Raises
+    ------
+    DataError
+        When the name is unknown, or a file in `LENET_DATA` is not the published one.
+    DownloadError
+        When no mirror gives a file, or the cache cannot be written.
+    """
+    dataset = _dataset(name)
+    return tuple(_obtain(dataset, file, on_progress)[0] for file in dataset.files)
+
+
+def verify_dataset(name: str) -> tuple[FileCheck, ...]:
+    """Compare every file of a data set with the published SHA-256; downloads nothing.
+
+    Raises
+    ------
+    DataError
+        When the name is unknown.
+    """
+    dataset = _dataset(name)
+    return tuple(_verify(dataset, file) for file in dataset.files)
+
+
+def _verify(dataset: Dataset, file: OfficialFile) -> FileCheck:
+    places = _places(dataset, file)
+    for path in places:
+        try:
+            if _read_verified(path, file) is not None:
+                return FileCheck(path, "verified")
+        except DataError as error:
+            return FileCheck(path, "damaged", str(error))
+    return FileCheck(places[-1], "missing", f"lenet data get {dataset.name} downloads it")
+
+
 def _load_official(dataset: Dataset) -> tuple[Split, Split]:
     images, labels, test_images, test_labels = (
         read_idx(_obtain(dataset, file)[1]) for file in dataset.files
@@ -331,51 +403,63 @@ def _load_official(dataset: Dataset) -> tuple[Split, Split]:
     )
 
 
-def _places(dataset: Dataset, file: OfficialFile) -> tuple[Path | None, Path]:
-    """Where the user may have put the file, and where the cache keeps it."""
+def _dataset(name: str) -> Dataset:
+    if name not in DATASETS:
+        raise DataError(f"{name!r} is no data set; use {', '.join(DATASETS)}{_suggestion(name)}")
+    return DATASETS[name]
+
+
+def _suggestion(name: str) -> str:
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _places(dataset: Dataset, file: OfficialFile) -> tuple[Path, ...]:
+    """Where the user may have put the file, if anywhere, and last where the cache keeps it."""
     given = os.environ.get("LENET_DATA")
     cache = os.environ.get("LENET_CACHE")
     if not cache:
         import pooch
 
         cache = pooch.os_cache("lenet")
-    relative = Path(dataset.name, file.name)
-    return (Path(given) / relative if given else None), Path(cache) / relative
+    return tuple(Path(place, dataset.name, file.name) for place in (given, cache) if place)
 
 
 def _obtain(
     dataset: Dataset, file: OfficialFile, on_progress: Progress | None = None
 ) -> tuple[Path, bytes]:
     """The file's place and verified content: the user's, else the cache's, else a mirror's."""
-    given, cached = _places(dataset, file)
-    if given is not None and given.exists():
-        return given, _read_verified(given, file)  # not ours to replace, so damage is an error
-    if cached.exists():
-        try:
-            return cached, _read_verified(cached, file)
-        except DataError:
-            pass  # the download below replaces it
-    content = _download(dataset, file, cached, on_progress)
-    _write_atomic(cached, content)
+    *given, cached = _places(dataset, file)
+    for path in given:
+        content = _read_verified(path, file)  # not ours to replace, so damage is an error
+        if content is not None:
+            return path, content
+    try:
+        content = _read_verified(cached, file)
+    except DataError:
+        content = None
+    if content is None:
+        content = _download(dataset, file, cached, on_progress)
+        _write_atomic(cached, content)
     return cached, content
 
 
-def _read_verified(path: Path, file: OfficialFile) -> bytes:
+def _read_verified(path: Path, file: OfficialFile) -> bytes | None:
+    """The published file's content, or None when there is no file."""
+    remedy = "replace it, or remove it and it is downloaded again"
     try:
         size = path.stat().st_size
         if not path.is_file() or size != file.size:
-            raise DataError(
-                f"{path} has {size} bytes, the published file has {file.size}; "
-                "replace it, or remove it and it is downloaded again"
-            )
+            raise DataError(f"{path} has {size} bytes, not the published {file.size}; {remedy}")
         content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != file.sha256:
         raise DataError(
-            f"{path} is not the published file: its SHA-256 is {sha256}, not {file.sha256}; "
-            "replace it, or remove it and it is downloaded again"
+            f"{path} is not the published file: SHA-256 {sha256}, not {file.sha256}; {remedy}"
         )
     return content
 
@@ -430,19 +514,17 @@ def _download(
 
 def _write_atomic(path: Path, content: bytes) -> None:
     """The whole file or none, also when two processes write it at once."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-            try:
-                temporary.write(content)
-                temporary.flush()
-                os.fsync(temporary.fileno())
-                temporary.close()
-                Path(temporary.name).replace(path)
-            except BaseException:
-                temporary.close()
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(
             f"{path} cannot be written: {error.strerror}; let LENET_CACHE name a folder that can"
@@ -457,13 +539,11 @@ _CLUTTER = ("Thumbs.db", "desktop.ini")  # what a file browser leaves beside pic
 
 def _existing_folder(name_or_folder: str | Path) -> Path:
     folder = Path(name_or_folder)
-    if folder.is_dir():
+    if str(name_or_folder) and folder.is_dir():
         return folder
-    near = difflib.get_close_matches(str(name_or_folder), DATASETS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     raise DataError(
         f"{str(name_or_folder)!r} is neither a data set ({', '.join(DATASETS)}) "
-        f"nor a folder of pictures{hint}"
+        f"nor a folder of pictures{_suggestion(str(name_or_folder))}"
     )
 
 
@@ -500,11 +580,8 @@ def _load_folder(folder: Path, validation: float | None, seed: int) -> Splits:
 
 def _entries(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name, without hidden files."""
-    try:
-        with os.scandir(folder) as entries:
-            names = list(islice((entry.name for entry in entries), MAX_PICTURES + 1))
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+    with os.scandir(folder) as entries:
+        names = list(islice((entry.name for entry in entries), MAX_PICTURES + 1))
     if len(names) > MAX_PICTURES:
         raise DataError(f"{folder} holds more than {MAX_PICTURES} files; none was read")
     return [folder / name for name in sorted(names) if name[0] != "." and name not in _CLUTTER]
@@ -541,7 +618,8 @@ def _load_classes(folder: Path, class_names: tuple[str, ...]) -> Split:
             raise DataError(f"{folder} holds more than {MAX_PICTURES} files; none was read")
     if not paths:
         raise DataError(f"{folder} holds no class folders; put one subfolder per class into it")
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter
+    # Pillow decodes without holding the interpreter; few threads, for a picture may be large.
+    with ThreadPoolExecutor(_READERS) as pool:
         images = np.stack(list(pool.map(_load_picture, paths)))
     return Split(images, np.array(labels, dtype=np.int64))
 
