@@ -42,7 +42,7 @@ class LeCun1998(frame.LeNet):
         if characters is None:
             known = codes.DIGITS + "".join(c for c in codes.bitmaps() if c not in codes.DIGITS)
             characters = known[:num_classes]
-        if len(set(characters)) != num_classes:
+        if len(characters) != num_classes or len(set(characters)) != num_classes:
             raise InputError(
                 f"{num_classes} classes need {num_classes} different characters, got {characters!r}"
                 f" (at most {len(codes.bitmaps())} have a code)"

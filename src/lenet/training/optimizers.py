@@ -1,0 +1,248 @@
+"""The optimizer of 1998: a learning rate per weight, from the diagonal of the Gauss–Newton matrix.
+
+The diagonal comes from a second-order backward pass, Eqs. (25) and (27): where back-propagation
+multiplies by a weight, it multiplies by the weight's square, and where it multiplies by an input,
+by the input's square. Here it *is* a backward pass of autograd, over layers whose backward squares.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lenet.errors import InputError
+from lenet.networks.frame import POOLING_SIZE, LeNet
+from lenet.networks.layers import RadialBasisOutput, ScaledTanh, Subsampling, TableConvolution
+from lenet.training.losses import Loss
+
+# Paper: App. C and Sec. III.B.
+MU = 0.02
+PATTERNS_FOR_CURVATURE = 500
+
+_WEIGHTED = (nn.Conv2d, nn.Linear, TableConvolution, Subsampling, nn.BatchNorm2d)
+_PASSING = (ScaledTanh, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
+# In evaluation mode Dropout is the identity and needs no rule.
+
+
+class DiagonalLevenbergMarquardt(torch.optim.Optimizer):
+    """Stochastic diagonal Levenberg–Marquardt: a weight steps by −η / (μ + h) times its gradient.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+    lr : float
+        The paper's η.
+    mu : float
+        Keeps the step bounded where the error is flat.
+
+    Notes
+    -----
+    Give it the diagonal with `set_curvature` before the first step and again before every pass; it
+    stays constant in between.
+
+    References
+    ----------
+    LeCun et al. 1998, App. C, Eqs. (18) and (21).
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, mu: float = MU) -> None:
+        if not lr > 0:
+            raise InputError(f"lr must be positive, got {lr}")
+        if not mu > 0:
+            raise InputError(f"mu must be positive, got {mu}")
+        super().__init__(params, {"lr": lr, "mu": mu})
+
+    def set_curvature(self, curvature: Iterable[Tensor]) -> None:
+        """Take the diagonal, one tensor per parameter in the order the parameters were given."""
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        for parameter, diagonal in zip(parameters, curvature, strict=True):
+            self.state[parameter]["curvature"] = diagonal
+
+    def rates(self) -> list[Tensor]:
+        """The effective learning rate of every weight, η / (μ + h)."""
+        return [
+            group["lr"] / (group["mu"] + self.state[p]["curvature"])
+            for group in self.param_groups
+            for p in group["params"]
+        ]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update.
+
+        Raises
+        ------
+        InputError
+            When `set_curvature` was never called.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if "curvature" not in self.state[p]:
+                    raise InputError("no curvature yet: call set_curvature before step")
+                p -= group["lr"] / (group["mu"] + self.state[p]["curvature"]) * p.grad
+        return loss
+
+
+def curvature(network: LeNet, images: Tensor, labels: Tensor, loss: Loss) -> dict[str, Tensor]:
+    """The Gauss–Newton diagonal of every trainable parameter, as the paper approximates it.
+
+    Parameters
+    ----------
+    network : LeNet
+        Read in evaluation mode; unchanged afterwards.
+    images : (N, 1, 32, 32) float32
+        Paper: 500 patterns of the training set.
+    labels : (N,) int64
+    loss : function of scores and labels
+        A mean over the patterns, as in `lenet.training.losses`.
+
+    Returns
+    -------
+    diagonal : dict of str to Tensor
+        By parameter name, the parameter's shape, averaged over the patterns, never negative.
+
+    Notes
+    -----
+    Two things are left out, and the tests hold that nothing else is: the coupling between units of
+    a layer (Eq. 27), so the diagonal is exact for a layer whose units meet an uncoupled criterion;
+    and the coupling between the connections that share a weight (Eq. 23).
+
+    Silent: where the recursion starts. Output units without weights to learn belong to the
+    criterion: it starts at F6 with the exact second derivative of the loss, which for radial basis
+    units under Eqs. (8) and (9) is never negative. Otherwise it starts at the scores.
+
+    References
+    ----------
+    LeCun et al. 1998, App. C, Eqs. (22) to (27).
+    """
+    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.enable_grad(), _squaring(network):
+            layers = network.activations(images)
+        criterion, start = _criterion(network, layers, loss)
+        with torch.enable_grad():
+            _, seed = _derivatives(criterion, start, labels)
+            found = torch.autograd.grad(start, list(parameters.values()), seed, allow_unused=True)
+    finally:
+        network.train(was_training)
+    diagonal = {
+        name: torch.zeros_like(p) if h is None else h / len(images)
+        for (name, p), h in zip(parameters.items(), found, strict=True)
+    }
+    if isinstance(network.output, RadialBasisOutput) and "output.centers" in diagonal:
+        f6 = layers["f6"].detach()
+        diagonal["output.centers"] = _curvature_of_codes(network.output, f6, labels, loss)
+    return diagonal
+
+
+def _criterion(network: LeNet, layers: dict[str, Tensor], loss: Loss) -> tuple[Loss, Tensor]:
+    """What is left of the network after the recursion's start, and the start."""
+    output = network.output
+    if isinstance(output, RadialBasisOutput):
+        return lambda x, labels: loss(output(x), labels), layers["f6"]
+    return loss, layers["output"]
+
+
+def _derivatives(criterion: Loss, at: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """∂E/∂x and the non-negative part of ∂²E/∂x² of each pattern's own loss, (N, units) both."""
+    x = at.detach().requires_grad_()
+    total = criterion(x, labels) * len(x)
+    (first,) = torch.autograd.grad(total, x, create_graph=True)
+    if not first.requires_grad:  # Eq. (8) is linear in the scores
+        return first, torch.zeros_like(first)
+    columns = [
+        torch.autograd.grad(first[:, unit].sum(), x, retain_graph=True)[0][:, unit]
+        for unit in range(x.shape[1])
+    ]
+    return first.detach(), torch.stack(columns, 1).clamp(min=0)
+
+
+def _curvature_of_codes(
+    output: RadialBasisOutput, f6: Tensor, labels: Tensor, loss: Loss
+) -> Tensor:
+    """(classes, features): moving one code moves one penalty."""
+    first, second = _derivatives(loss, output(f6), labels)
+    # The chain rule through the score: d(score)/dw = 2 (x − w), and its own derivative is −2.
+    slope = 2 * (f6[:, None, :] - output.centers.detach())  # (N, classes, features)
+    exact = second[:, :, None] * slope.square() - 2 * first[:, :, None]
+    return exact.clamp(min=0).mean(0)
+
+
+@contextmanager
+def _squaring(network: LeNet) -> Iterator[None]:
+    """Every layer's backward pass carries second derivatives meanwhile."""
+
+    def square(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        carried: Tensor = _Squared.apply(  # type: ignore[no-untyped-call]
+            layer, output.detach(), *inputs, *layer.parameters()
+        )
+        return carried
+
+    layers = [m for m in network.modules() if isinstance(m, _WEIGHTED + _PASSING)]
+    hooks = [layer.register_forward_hook(square) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Squared(torch.autograd.Function):
+    """A layer whose backward pass carries second derivatives."""
+
+    @staticmethod
+    def forward(ctx: Any, layer: nn.Module, output: Tensor, x: Tensor, *weights: Tensor) -> Tensor:
+        ctx.layer = layer
+        ctx.save_for_backward(x)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            return None, None, *_propagate(ctx.layer, x.detach(), h)
+
+
+def _propagate(layer: nn.Module, x: Tensor, h: Tensor) -> list[Tensor]:
+    """From ∂²E/∂(output)² of one layer to that of its input, then of its parameters."""
+    x.requires_grad_()
+    if isinstance(layer, nn.MaxPool2d):  # an output is one of the inputs: its weight is 1
+        return _product(layer(x), [x], h)
+    if isinstance(layer, nn.AvgPool2d):
+        # The backward pass has divided by the area once; a squared weight divides twice.
+        return [_product(layer(x), [x], h)[0] / POOLING_SIZE**2]
+    if isinstance(layer, _PASSING):
+        y = layer(x)
+        slope = _product(y, [x], torch.ones_like(y))[0]
+        return [slope.square() * h]
+    if isinstance(layer, nn.BatchNorm2d):
+        plain = {"weight": torch.ones_like(layer.weight), "bias": torch.zeros_like(layer.bias)}
+        normal = functional_call(layer, plain, (x,))
+        slope = _product(normal, [x], torch.ones_like(normal))[0] * layer.weight[:, None, None]
+        over = (0, 2, 3)
+        return [slope.square() * h, (normal.square() * h).sum(over).detach(), h.sum(over)]
+    weights = {name: p.detach().requires_grad_() for name, p in layer.named_parameters()}
+    squares = {name: p.detach().square() for name, p in weights.items()}
+    of_x = _product(functional_call(layer, squares, (x,)), [x], h)
+    y = functional_call(layer, weights, (x.detach().square(),))
+    of_weights = _product(y, list(weights.values()), h)
+    if isinstance(layer, Subsampling):
+        # Likewise: an input's weight is the coefficient times this.
+        of_x[0] *= layer.weight_of_an_input
+        of_weights[0] *= layer.weight_of_an_input
+    return of_x + of_weights
+
+
+def _product(y: Tensor, of: list[Tensor], h: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(y, of, h))

@@ -1,0 +1,45 @@
+"""The summary of each network against counts worked out by hand."""
+
+import pytest
+import torch
+
+from lenet.networks import build_network
+from lenet.networks.summary import summarize
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [
+        ("tutorial", {}, 61_706),
+        ("modern", {}, 61_706),
+        ("modern", {"batch_norm": True}, 61_750),
+        ("lecun1998", {}, 60_000),
+        ("lecun1998", {"trainable_codes": True}, 60_840),
+    ],
+)
+def test_parameters_are_all_counted_once(name, options, parameters):
+    network = build_network(name, **options)
+    assert sum(row.parameters for row in summarize(network)) == parameters
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == parameters
+
+
+def test_multiply_adds_of_the_tutorial():
+    # C1 28·28·6·25, C3 10·10·16·150, then the three dense layers.
+    rows = {row.layer: row.multiply_adds for row in summarize(build_network("tutorial"))}
+    assert rows == {
+        "c1": 117_600,
+        "s2": 0,
+        "c3": 240_000,
+        "s4": 0,
+        "c5": 48_000,
+        "f6": 10_080,
+        "output": 840,
+    }
+
+
+def test_summarizing_leaves_the_network_as_it_was():
+    network = build_network("modern", batch_norm=True, dropout=0.5).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    summarize(network)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
