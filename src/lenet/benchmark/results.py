@@ -1,0 +1,198 @@
+"""What a benchmark says: its rows, its table for people, its picture."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lenet.networks import build_network
+from lenet.networks.summary import summarize
+
+Task = Literal["training", "inference"]
+_FLOPS_PER_MULTIPLY_ADD = 2
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One piece of work that every peer does: a row of the table for each of them."""
+
+    task: Task
+    network: str
+    batch_size: int
+
+    def __str__(self) -> str:
+        return f"{self.task} · {self.network} · batch {self.batch_size:,}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One peer's speed at one contest: the median over the rounds and its quartiles."""
+
+    task: Task
+    network: str
+    batch_size: int
+    who: str
+    images_per_second: float
+    low: float
+    high: float
+
+    @property
+    def contest(self) -> Contest:
+        """What was done."""
+        return Contest(self.task, self.network, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of our own training step: its time, its arithmetic, its share of the peak.
+
+    Parameters
+    ----------
+    microseconds : float
+        For one batch, median.
+    flops_per_image : int
+        Multiplications and additions with the layers' weights; 0 where there are none.
+    share_of_peak : float
+        Of the measured matrix-product peak, 0 … 1.
+    """
+
+    network: str
+    batch_size: int
+    stage: str
+    microseconds: float
+    flops_per_image: int
+    share_of_peak: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What `lenet bench` measured.
+
+    Parameters
+    ----------
+    machine : str
+    versions : dict of str to str
+    threads : int
+        The same for every peer.
+    engine : str
+        The notice of the engine that `lenet` stands for.
+    peak_gflops : float
+        float32 matrix product with the same threads, measured by turns with the peers; median.
+    rows : tuple of Row
+    stages : tuple of Stage
+    left_out : dict of str to str
+        Peers that could not take part, and why.
+    compile_seconds : dict of str to float
+        By network: what the first use in a fresh process costs beyond a warm one.
+    training_memory_mb : float or None
+        Peak memory of a training process with a set of Fashion-MNIST's size beyond
+        `import torch`, in 2²⁰ bytes; None where the system does not tell.
+    """
+
+    machine: str
+    versions: dict[str, str]
+    threads: int
+    engine: str
+    peak_gflops: float
+    rows: tuple[Row, ...]
+    stages: tuple[Stage, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+    compile_seconds: dict[str, float] = field(default_factory=dict)
+    training_memory_mb: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `--json` prints them."""
+        return asdict(self)
+
+    def contests(self) -> dict[Contest, list[Row]]:
+        """The rows of each contest, in the order they were run, the fastest first."""
+        rows = sorted(self.rows, key=lambda row: -row.images_per_second)
+        contests = dict.fromkeys(row.contest for row in self.rows)
+        return {contest: [row for row in rows if row.contest == contest] for contest in contests}
+
+    def share_of_peak(self, row: Row) -> float:
+        """The part of the measured matrix-product peak that a row's arithmetic amounts to."""
+        flops = sum(flops_per_image(row.network, row.task).values())
+        return row.images_per_second * flops / (self.peak_gflops * 1e9)
+
+
+def flops_per_image(network: str, task: Task) -> dict[str, int]:
+    """Arithmetic of one image: `forward` and, for training, `backward`.
+
+    Going back costs each layer its weights' gradient and its input's, each as much as going
+    forward; C1 has no use for its input's.
+    """
+    layers = {row.layer: row.multiply_adds for row in summarize(build_network(network))}
+    forward = _FLOPS_PER_MULTIPLY_ADD * sum(layers.values())
+    if task == "inference":
+        return {"forward": forward}
+    backward = 2 * forward - _FLOPS_PER_MULTIPLY_ADD * layers["c1"]
+    return {"forward": forward, "backward": backward}
+
+
+def format_table(benchmark: Benchmark) -> str:
+    """The benchmark as plain text, a line for every row."""
+    lines = [
+        benchmark.machine,
+        f"{benchmark.engine}; float32 matrix product {benchmark.peak_gflops:.0f} GFLOP/s",
+    ]
+    for contest, rows in benchmark.contests().items():
+        ours = next((row.images_per_second for row in rows if row.who == "lenet"), None)
+        lines += ["", str(contest)]
+        for row in rows:
+            spread = f"({row.low:,.0f} – {row.high:,.0f})"
+            against = ""
+            if row.who == "lenet":
+                against = f"{benchmark.share_of_peak(row):4.0%} of peak"
+            elif ours is not None:
+                against = f"lenet is {ours / row.images_per_second:.1f} × as fast"
+            lines.append(
+                f"  {row.who:<20}{row.images_per_second:>11,.0f} images/s  {spread:<22}{against}"
+            )
+    for stage in benchmark.stages:
+        head = f"our step · {stage.network} · batch {stage.batch_size:,}"
+        if head not in lines:
+            lines += ["", head]
+        share = f"{stage.share_of_peak:4.0%} of peak" if stage.flops_per_image else ""
+        lines.append(f"  {stage.stage:<20}{stage.microseconds:>11,.0f} µs        {share}".rstrip())
+    lines.append("")
+    for network, seconds in benchmark.compile_seconds.items():
+        lines.append(f"first use of {network}: {seconds:.1f} s more than a warm one")
+    if benchmark.training_memory_mb is not None:
+        lines.append(
+            f"memory of a training process: {benchmark.training_memory_mb:.0f} MB over torch"
+        )
+    lines += [f"left out: {who}: {why}" for who, why in benchmark.left_out.items()]
+    return "\n".join(lines).rstrip()
+
+
+def draw(benchmark: Benchmark, path: Path) -> None:
+    """A bar for every row, a panel for every contest, as a PNG file."""
+    from matplotlib.figure import Figure
+
+    contests = benchmark.contests()
+    columns = min(3, len(contests))
+    lines = -(-len(contests) // columns)
+    figure = Figure(figsize=(4.6 * columns, 2.1 * lines + 0.5), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for panel in panels[len(contests) :]:
+        panel.set_axis_off()
+    for panel, (contest, rows) in zip(panels, contests.items(), strict=False):
+        names = [row.who for row in reversed(rows)]
+        speeds = [row.images_per_second for row in reversed(rows)]
+        errors = [
+            [row.images_per_second - row.low for row in reversed(rows)],
+            [row.high - row.images_per_second for row in reversed(rows)],
+        ]
+        colours = ["#c2410c" if name == "lenet" else "#94a3b8" for name in names]
+        bars = panel.barh(names, speeds, color=colours, xerr=errors, ecolor="#334155")
+        panel.bar_label(bars, [f" {speed:,.0f}" for speed in speeds], fontsize=8)
+        panel.set_title(str(contest), fontsize=9, loc="left")
+        panel.set_xlim(0, 1.3 * max(speeds))
+        panel.set_xticks([])
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.suptitle(
+        f"images per second · {benchmark.machine} · {benchmark.threads} threads",
+        fontsize=10,
+    )
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,315 @@
+"""The measurement itself: who takes a turn when, and what fresh processes tell."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lenet.benchmark.peers import PEERS, LeftOutError, OurStep, Work, prepare, takes_part
+from lenet.benchmark.results import Benchmark, Contest, Row, Stage, flops_per_image
+from lenet.data.datasets import load_dataset
+from lenet.data.splits import Split
+from lenet.errors import InputError, LenetError
+from lenet.kernels.engines import select_engine
+from lenet.kernels.threads import set_threads
+
+_PACKAGES = ("lenet", "torch", "numpy", "halide", "onnxruntime")
+_LEAST_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Parameters
+    ----------
+    contests : tuple of Contest
+    peers : tuple of str
+        Those of `PEERS` that take part, where they can.
+    n_images : int
+        The set in memory: as large as MNIST, so that the caches behave as they would there.
+    rounds : int
+        Turns each peer takes: a row is their median, its low and high their quartiles.
+    turn_seconds : float
+        How long one turn lasts, at least a step.
+    processes : bool
+        Measure fresh processes too: compile time at first use, memory of a training.
+    product_size : int
+        Rows of the square matrices whose product is the machine's peak.
+    """
+
+    contests: tuple[Contest, ...]
+    peers: tuple[str, ...] = PEERS
+    n_images: int = 60_000
+    rounds: int = 11
+    turn_seconds: float = 0.3
+    processes: bool = True
+    product_size: int = 2048
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.peers) - set(PEERS))
+        if unknown:
+            raise InputError(f"unknown peers {', '.join(unknown)}; use {', '.join(PEERS)}")
+        if not self.contests or self.rounds < 1:
+            raise InputError(
+                f"a benchmark needs at least one contest and one round, "
+                f"got {len(self.contests)} and {self.rounds}"
+            )
+        largest = max(contest.batch_size for contest in self.contests)
+        if self.n_images < largest:
+            raise InputError(f"{self.n_images} images are too few for a batch of {largest}")
+
+
+FULL = Plan(
+    (
+        Contest("training", "tutorial", 64),
+        Contest("training", "tutorial", 256),
+        Contest("training", "modern", 64),
+        Contest("training", "modern", 256),
+        Contest("inference", "tutorial", 1),
+        Contest("inference", "tutorial", 1024),
+        Contest("inference", "tutorial", 10_000),
+        Contest("inference", "modern", 1),
+        Contest("inference", "modern", 1024),
+    )
+)
+QUICK = Plan(
+    (
+        Contest("training", "tutorial", 64),
+        Contest("inference", "tutorial", 1),
+        Contest("inference", "tutorial", 1024),
+    ),
+    peers=tuple(peer for peer in PEERS if peer != "torch-compile"),
+    rounds=5,
+    turn_seconds=0.1,
+    processes=False,
+)
+
+
+def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None = None) -> Benchmark:
+    """Measure this machine, the engine and its peers.
+
+    Every peer has the same threads, the same images in memory, the same batches, the same loss
+    and the same Adam; only `article` prepares each image on its own, which is its point. Building,
+    compiling and warming up are outside the timing. Peers take short turns, so that whoever else
+    uses the machine disturbs all of them alike: trust the ratios more than the speeds.
+
+    Parameters
+    ----------
+    plan : Plan
+        `FULL` takes some minutes; `QUICK` less than one, without `torch-compile`.
+    on_progress : callable, optional
+        Told in a few words what comes next.
+    """
+    say = on_progress or (lambda _: None)
+    threads = set_threads()
+    engine = select_engine("auto", "cpu")
+    data = _images(plan.n_images)
+    product = _matrix_product(plan.product_size)
+    product_flops = 2 * plan.product_size**3
+    peaks: list[float] = []
+    rows: list[Row] = []
+    times: dict[Contest, dict[str, float]] = {}
+    left_out: dict[str, str] = {}
+    for contest in plan.contests:
+        works: dict[str, Work] = {"peak": product}
+        for who in plan.peers:
+            if takes_part(who, contest):
+                say(f"{contest}: {who}")
+                try:
+                    works[who] = prepare(who, contest, engine, data)
+                except LeftOutError as reason:
+                    left_out[who] = str(reason)
+        say(f"{contest}: by turns")
+        seconds = _by_turns(works, plan)
+        peaks += [product_flops / each / 1e9 for each in seconds.pop("peak")]
+        for who, each in seconds.items():
+            low, median, high = _quartiles([contest.batch_size / step for step in each])
+            rows.append(
+                Row(contest.task, contest.network, contest.batch_size, who, median, low, high)
+            )
+        if contest.task == "training":
+            step = OurStep(contest, engine, data)
+            step.work(_LEAST_STEPS)
+            n_steps = max(_LEAST_STEPS, round(plan.rounds * plan.turn_seconds * 100))
+            stages = step.times(n_steps)
+            times[contest] = {name: statistics.median(each) for name, each in stages.items()}
+    peak = statistics.median(peaks)
+    compile_seconds: dict[str, float] = {}
+    memory: float | None = None
+    if plan.processes:
+        for network in dict.fromkeys(contest.network for contest in plan.contests):
+            say(f"first use of {network} in a fresh process")
+            compile_seconds[network] = float(_fresh_process(_FIRST_USE, network))
+        say("memory of a training process")
+        try:
+            memory = _training_memory_mb()
+        except LeftOutError as reason:
+            left_out["memory"] = str(reason)
+    return Benchmark(
+        machine=machine(),
+        versions=_versions(),
+        threads=threads,
+        engine=engine.notice,
+        peak_gflops=peak,
+        rows=tuple(rows),
+        stages=tuple(
+            _stage(contest, name, taken, peak)
+            for contest, stages_taken in times.items()
+            for name, taken in stages_taken.items()
+        ),
+        left_out=left_out,
+        compile_seconds=compile_seconds,
+        training_memory_mb=memory,
+    )
+
+
+def machine() -> str:
+    """The processor by its name, and the system."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}"
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _images(n: int) -> Split:
+    """Real images without a download: the built-in digits, repeated."""
+    digits = load_dataset("digits").train
+    index = np.arange(n) % len(digits)
+    return Split(digits.images[index], digits.labels[index])
+
+
+def _matrix_product(size: int) -> Work:
+    a, b = torch.rand(2, size, size)
+    result = torch.empty_like(a)
+
+    def work(steps: int) -> None:
+        for _ in range(steps):
+            torch.mm(a, b, out=result)
+
+    work(1)
+    return work
+
+
+def _by_turns(works: dict[str, Work], plan: Plan) -> dict[str, list[float]]:
+    """Seconds of a step, a value for each round, each round in another order."""
+    steps = {who: _steps_in(work, plan.turn_seconds) for who, work in works.items()}
+    order = list(works)
+    seconds: dict[str, list[float]] = {who: [] for who in works}
+    for _ in range(plan.rounds):
+        for who in order:
+            start = time.perf_counter()
+            works[who](steps[who])
+            seconds[who].append((time.perf_counter() - start) / steps[who])
+        order = order[1:] + order[:1]
+    return seconds
+
+
+def _steps_in(work: Work, seconds: float) -> int:
+    """How many steps last so long."""
+    steps = 1
+    while True:
+        start = time.perf_counter()
+        work(steps)
+        taken = time.perf_counter() - start
+        if taken >= seconds / 4:
+            return max(1, round(steps * seconds / taken))
+        steps *= 2
+
+
+def _quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    return low, median, high
+
+
+def _stage(contest: Contest, name: str, seconds: float, peak_gflops: float) -> Stage:
+    flops = flops_per_image(contest.network, "training").get(name, 0)
+    share = flops * contest.batch_size / seconds / (peak_gflops * 1e9)
+    return Stage(contest.network, contest.batch_size, name, seconds * 1e6, flops, share)
+
+
+_FIRST_USE = """
+import sys, time
+import torch
+from lenet.kernels.engines import select_engine
+from lenet.networks import build_network
+
+engine = select_engine("auto", "cpu")
+
+def use():
+    start = time.perf_counter()
+    module = engine.compile(build_network(sys.argv[1]))
+    module(torch.zeros(64, 1, 32, 32)).sum().backward()
+    with torch.no_grad():
+        for n in (1, 1024):
+            module.eval()(torch.zeros(n, 1, 32, 32))
+    return time.perf_counter() - start
+
+torch.nn.Linear(1, 1)(torch.zeros(1, 1)).sum().backward()
+first = use()
+print(first - min(use() for _ in range(3)))
+"""
+
+# VmHWM and not getrusage: a child's ru_maxrss starts at its parent's.
+_MEMORY = """
+import re, runpy, sys
+from pathlib import Path
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+import torch
+before = peak()
+arguments = "train --data fashion-mnist --network tutorial --recipe article --epochs 1 --out"
+sys.argv = ["lenet", *arguments.split(), sys.argv[1]]
+try:
+    runpy.run_module("lenet", run_name="__main__")
+except SystemExit as exit:
+    if exit.code:
+        raise
+print(peak() - before)
+"""
+
+
+def _training_memory_mb() -> float:
+    if not Path("/proc/self/status").is_file():
+        raise LeftOutError("this system does not tell the peak memory of a process")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return float(_fresh_process(_MEMORY, folder)) / 2**20
+        except LenetError as error:  # no Fashion-MNIST here and no network
+            raise LeftOutError(str(error)) from error
+
+
+def _fresh_process(code: str, argument: str) -> str:
+    """What a new interpreter prints."""
+    run = subprocess.run(
+        [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise LenetError(f"a fresh process failed: {run.stderr.strip().splitlines()[-1]}")
+    return run.stdout.strip().splitlines()[-1]
