@@ -1,0 +1,407 @@
+"""The run folder: a training on disk that can be interrupted at any moment and continued."""
+
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lenet.checkpoints import (
+    MODEL_FILE,
+    Checkpoint,
+    load_checkpoint,
+    pack,
+    read_bounded,
+    save_checkpoint,
+    unpack,
+    write_atomic,
+)
+from lenet.data.datasets import DATASETS, load_dataset
+from lenet.data.splits import Split, Splits
+from lenet.errors import CheckpointError, DataError, InputError, RunError
+from lenet.kernels.engines import Engine, select_engine
+from lenet.networks import LeNet, build_network
+from lenet.training.loop import Epoch, State, choose_loss, measure, train
+from lenet.training.recipes import Recipe, default_recipe
+
+PLAN_FILE = "run.json"
+HISTORY_FILE = "history.csv"
+STATE_FOLDER = "state"
+
+_FORMAT = 1
+_MARKER = "last.json"
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training with a folder of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<data>-<network>-<n>``: `model.safetensors` (the best weights so far), `history.csv`,
+        `run.json` (the plan, at the end also the results), `state/` (for continuing).
+    source : str
+        The data set's name, or the absolute path of its folder.
+    splits : Splits
+    network : LeNet
+        With the best weights once the run is finished.
+    recipe : Recipe
+    engine : Engine
+    state : State or None
+        After the last epoch on disk; None before the first.
+    results : dict or None
+        Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, train_accuracy,
+        validation_accuracy, test_accuracy (fractions, by the best weights), seconds.
+    """
+
+    folder: Path
+    source: str
+    splits: Splits
+    network: LeNet
+    recipe: Recipe
+    engine: Engine
+    state: State | None = None
+    results: dict[str, Any] | None = None
+
+    def checkpoint(self, metrics: Mapping[str, Any]) -> Checkpoint:
+        """The network as it is now, with all that its file says about it."""
+        return Checkpoint(
+            self.network,
+            self.recipe.preprocessing(self.splits),
+            self.splits.class_names,
+            {
+                "recipe": self.recipe.to_dict(),
+                "seed": self.recipe.seed,
+                "data": {"name": self.splits.name, "sha256": self.splits.sha256},
+                "versions": _versions(),
+                "metrics": dict(metrics),
+            },
+        )
+
+
+def train_run(
+    data: str | Path = "digits",
+    network: str = "modern",
+    recipe: Recipe | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    out: str | Path = "runs",
+    engine: Engine | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Run:
+    """Train in a new run folder: `create_run`, then `finish_run`."""
+    run = create_run(data, network, recipe, options=options, out=out, engine=engine)
+    return finish_run(run, on_epoch)
+
+
+def create_run(
+    data: str | Path = "digits",
+    network: str = "modern",
+    recipe: Recipe | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    out: str | Path = "runs",
+    engine: Engine | None = None,
+) -> Run:
+    """Load the data and make a folder with the plan; nothing is trained yet.
+
+    Parameters
+    ----------
+    data : str or Path
+        A name in `lenet.data.datasets.DATASETS`, or a folder of pictures.
+    network : str
+    recipe : Recipe, optional
+        The network's default for such data when not given.
+    options : dict, optional
+        The network's own.
+    out : str or Path
+        Where the folder is made.
+    engine : Engine, optional
+
+    Raises
+    ------
+    LenetError
+        When the data, the network or the folder cannot be had.
+    """
+    splits = load_dataset(data)
+    for name in ("train", "validation", "test"):
+        if len(splits.part(name)) == 0:
+            raise DataError(f"{splits.name} has no {name} images; add some to every class")
+    built = build_network(network, num_classes=len(splits.class_names), **(options or {}))
+    if recipe is None:
+        recipe = default_recipe(network, splits.preparation, len(splits.train))
+    named = isinstance(data, str) and data in DATASETS
+    source = str(data) if named else str(Path(data).resolve())
+    run = Run(Path(), source, splits, built, recipe, engine or select_engine())
+    run.checkpoint({})  # refuses here, not after the training, what a weight file cannot hold
+    run = dataclasses.replace(run, folder=_new_folder(Path(out), f"{splits.name}-{network}"))
+    _write_plan(run)
+    return run
+
+
+def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
+    """A run from its folder, ready to be finished, or finished already.
+
+    Parameters
+    ----------
+    folder : str or Path
+    engine : Engine, optional
+        The one it began with when not given. Another one gives slightly other weights.
+
+    Raises
+    ------
+    RunError
+        When the folder is no run, is damaged, or the data set is not the one it began with.
+    """
+    folder = Path(folder)
+    plan = _read_plan(folder)
+    try:
+        source, recipe = plan["data"]["source"], Recipe.from_dict(plan["recipe"])
+        name, options = plan["network"], plan["options"]
+        wanted = (plan["engine"], plan["device"])
+        sha256, results = plan["data"]["sha256"], plan["results"]
+    except (KeyError, TypeError, InputError) as error:
+        raise RunError(f"{folder / PLAN_FILE} is damaged: {error!r}") from error
+    splits = load_dataset(source if source in DATASETS else Path(source))
+    if splits.sha256 != sha256:
+        raise RunError(
+            f"{source} is no longer the data set that {folder} began with; "
+            f"put it back, or start a new run"
+        )
+    if results is not None:
+        network = load_checkpoint(folder).network
+    else:
+        network = build_network(name, num_classes=len(splits.class_names), **options)
+    engine = engine or select_engine(*wanted)
+    return Run(folder, source, splits, network, recipe, engine, _read_state(folder), results)
+
+
+def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run:
+    """Train what is left to train, then measure the best weights; the test part is read here, once.
+
+    After an interruption of any kind, kill -9 included, `open_run` and this give the same weight
+    file, to the last bit, as one uninterrupted run (same machine, engine, number of threads).
+
+    Returns
+    -------
+    run : Run
+        With results; a run that was finished before comes back as it is.
+
+    Raises
+    ------
+    RunError
+        When another process is at work in the folder.
+    LenetError
+        When the training diverges or a file cannot be written.
+    """
+    if run.results is not None:
+        return run
+
+    def keep(epoch: Epoch, state: State) -> None:
+        if state.best_epoch == state.epoch:
+            _save_best(run, state)
+        _write_state(run.folder, state)
+        write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
+        if on_epoch is not None:
+            on_epoch(epoch)
+
+    with _alone(run.folder):
+        _remove_leftovers(run.folder)
+        network, history, state = train(
+            run.network, run.splits, run.recipe, engine=run.engine, on_epoch=keep, state=run.state
+        )
+        run = dataclasses.replace(run, network=network, state=state)
+        accuracies = {
+            f"{name}_accuracy": _accuracy(run, run.splits.part(name))
+            for name in ("train", "validation", "test")
+        }
+        epochs = {"epochs_run": state.epoch, "best_epoch": state.best_epoch}
+        results = {
+            "run": str(run.folder),
+            "network": network.name,
+            "data": run.splits.name,
+            "recipe": run.recipe.name,
+            "seed": run.recipe.seed,
+            **epochs,
+            **accuracies,
+            "seconds": round(history[-1].elapsed_seconds, 3),
+        }
+        save_checkpoint(run.folder / MODEL_FILE, run.checkpoint({**epochs, **accuracies}))
+        write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
+        run = dataclasses.replace(run, results=results)
+        _write_plan(run)  # last: only now the run is finished
+    return run
+
+
+def _new_folder(out: Path, stem: str) -> Path:
+    """Make ``<out>/<stem>-<n>`` with the next free number; two processes never get the same one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        pattern = re.compile(re.escape(stem) + r"-(\d{1,9})")
+        taken = [int(m[1]) for entry in out.iterdir() if (m := pattern.fullmatch(entry.name))]
+        number = max(taken, default=0) + 1
+        while True:
+            folder = out / f"{stem}-{number}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                number += 1
+                continue
+            (folder / STATE_FOLDER).mkdir()
+            return folder
+    except OSError as error:
+        raise RunError(f"cannot make a run folder in {out}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run against other processes; the system lets go when this one ends, however."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with (folder / STATE_FOLDER / _LOCK).open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{folder} is being trained by another process; wait for it") from None
+        yield
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Files whose writer was killed before they got their name."""
+    for place in (folder, folder / STATE_FOLDER):
+        for file in place.glob(".*.tmp"):
+            file.unlink(missing_ok=True)
+
+
+def _write_plan(run: Run) -> None:
+    plan = {
+        "format": _FORMAT,
+        "data": {"source": run.source, "name": run.splits.name, "sha256": run.splits.sha256},
+        "network": run.network.name,
+        "options": run.network.options,
+        "recipe": run.recipe.to_dict(),
+        "engine": run.engine.name,
+        "device": run.engine.device.type,
+        "threads": torch.get_num_threads(),
+        "versions": _versions(),
+        "results": run.results,
+    }
+    text = json.dumps(plan, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(run.folder / PLAN_FILE, f"{text}\n".encode())
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    path = folder / PLAN_FILE
+    if not path.is_file():
+        raise RunError(f"{folder} is no run: it has no {PLAN_FILE}; start a new one")
+    try:
+        plan = json.loads(read_bounded(path))
+    except (ValueError, RecursionError, CheckpointError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    if not isinstance(plan, dict) or plan.get("format") != _FORMAT:
+        raise RunError(f"{path} is not format {_FORMAT} of lenet")
+    return plan
+
+
+def _write_state(folder: Path, state: State) -> None:
+    """The state, then a marker that names it; the state before stays until the next one is safe."""
+    states = folder / STATE_FOLDER
+    about = {
+        "history": [dataclasses.asdict(epoch) for epoch in state.history],
+        "best_epoch": state.best_epoch,
+    }
+    data = pack(state.tensors, about)
+    newest = {
+        "file": f"epoch-{state.epoch:06d}.safetensors",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    kept = [newest, *(entry for entry in _marked(states) if entry["file"] != newest["file"])][:2]
+    write_atomic(states / newest["file"], data)
+    write_atomic(states / _MARKER, json.dumps({"states": kept}).encode())
+    names = {entry["file"] for entry in kept}
+    for file in states.glob("epoch-*.safetensors"):
+        if file.name not in names:
+            file.unlink(missing_ok=True)
+
+
+def _marked(states: Path) -> list[dict[str, str]]:
+    """What the marker names, newest first."""
+    try:
+        entries = json.loads((states / _MARKER).read_bytes())["states"]
+        return [{"file": str(entry["file"]), "sha256": str(entry["sha256"])} for entry in entries]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{states / _MARKER} is damaged: {error}") from error
+
+
+def _read_state(folder: Path) -> State | None:
+    """The newest state that is whole; None when no epoch was finished."""
+    states = folder / STATE_FOLDER
+    entries = _marked(states)
+    for entry in entries:
+        with contextlib.suppress(CheckpointError, KeyError, TypeError):
+            data = read_bounded(states / Path(entry["file"]).name)
+            if hashlib.sha256(data).hexdigest() == entry["sha256"]:
+                tensors, about = unpack(data, entry["file"])
+                history = tuple(Epoch(**epoch) for epoch in about["history"])
+                return State(history, about["best_epoch"], tensors)
+    if entries:
+        raise RunError(
+            f"no state in {states} is whole; remove that folder's files to train from the start"
+        )
+    return None
+
+
+def _save_best(run: Run, state: State) -> None:
+    best = dataclasses.replace(
+        run, network=build_network(run.network.name, run.network.num_classes, **run.network.options)
+    )
+    best.network.load_state_dict(state.part("best"))
+    accuracy = state.history[-1].validation_accuracy
+    metrics = {"best_epoch": state.best_epoch, "validation_accuracy": accuracy}
+    save_checkpoint(run.folder / MODEL_FILE, best.checkpoint(metrics))
+
+
+def _accuracy(run: Run, split: Split) -> float:
+    module = run.engine.compile(run.network)
+    scores = run.engine.scores(module, split.images, run.recipe.preprocessing(run.splits))
+    run.network.cpu()
+    labels = torch.from_numpy(split.labels)
+    return measure(torch.from_numpy(scores), labels, choose_loss(run.recipe)[1])[1]
+
+
+def _csv(state: State) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, [field.name for field in dataclasses.fields(Epoch)], lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(epoch) for epoch in state.history)
+    return text.getvalue()
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "lenet": metadata.version("lenet"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}".strip() or os.name,
+    }
