@@ -115,7 +115,7 @@ def enlarge(digit):
     grey = ndimage.gaussian_filter(grey, ENLARGED / 4)
     shapes = []
     for level in (90, 120, 150, 180, 210):
-        labels, count = ndimage.label(grey > level)
+        labels, _ = ndimage.label(grey > level)
         areas = np.bincount(labels.ravel())[1:]
         large = 1 + np.flatnonzero(areas > 0.03 * areas.max())  # stray pixels are no digit
         shapes.append((np.isin(labels, large), len(large)))
