@@ -237,7 +237,8 @@ def _hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Spli
     remainders first), and keeps at least one image.
     """
     labels = split.labels
-    count = amount if isinstance(amount, int) else round(amount * len(labels))
+    count = round(amount if isinstance(amount, int) else amount * len(labels))
+    count = max(count, 1) if amount else 0
     sizes = np.bincount(labels)
     # Integers: `count` shares of size / N each, whole parts and remainders, without rounding.
     quota, remainders = np.divmod(sizes * count, len(labels))
@@ -551,6 +552,8 @@ def _load_folder(folder: Path, validation: float | None, seed: int) -> Splits:
     names = {path.name for path in _entries(folder) if path.is_dir()}
     parted = "train" in names and names <= _PARTS.keys()
     parts = {_PARTS[name]: folder / name for name in names} if parted else {"train": folder}
+    if parted and len(parts) < len(names):
+        raise DataError(f"{folder} has both val and validation; keep one")
     if validation is not None and "validation" in parts:
         raise DataError(f"{folder} has its own validation part; leave the fraction out")
     class_names = _class_names(parts["train"])
