@@ -1,3 +1,4 @@
+import errno
 import gzip
 import hashlib
 import os
@@ -391,6 +392,18 @@ def test_a_cache_that_cannot_be_written_is_named(tiny, monkeypatch, tmp_path):
         tiny(mirror)
         with pytest.raises(DownloadError, match="LENET_CACHE"):
             fetch_dataset("tiny")
+
+
+def test_a_full_disk_leaves_nothing(tiny, monkeypatch, tmp_path):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with serving(good) as (mirror, _):
+        tiny(mirror)
+        with pytest.raises(DownloadError, match="No space left on device"):
+            fetch_dataset("tiny")
+    assert not list((tmp_path / "cache" / "tiny").iterdir())
 
 
 def test_an_interrupted_download_leaves_nothing(tiny, tmp_path):

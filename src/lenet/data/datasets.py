@@ -487,10 +487,7 @@ def _download(
 ) -> bytes:
     import pooch
 
-    # The published bytes as they lie on the mirror: a file that is gzip must not be unpacked.
-    download = pooch.HTTPDownloader(
-        chunk_size=2**16, timeout=_TIMEOUT_SECONDS, headers={"Accept-Encoding": "identity"}
-    )
+    download = pooch.HTTPDownloader(chunk_size=2**16, timeout=_TIMEOUT_SECONDS)
     failures = []
     for mirror in dataset.mirrors:
         url = mirror + file.name
