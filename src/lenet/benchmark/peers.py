@@ -231,7 +231,7 @@ def _torch_inference(who: str, contest: Contest, engine: Engine, data: Split) ->
 def _onnxruntime_inference(contest: Contest, data: Split) -> Work:
     for package in ("onnxruntime", "onnx"):
         if importlib.util.find_spec(package) is None:
-            raise LeftOutError(f"{package} is not installed; pip install 'lenet[bench]' brings it")
+            raise LeftOutError(f"{package} is not installed; the extra 'bench' brings it")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,0 +1,141 @@
+"""Write the tables of the READMEs and docs from results/*.json; `--check` only compares."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+PAGES = {"README.md": "en", "README.zh-CN.md": "zh", "docs/performance.md": "en"}
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+HEADS = {
+    "accuracy": {
+        "en": "data | network / recipe | parameters | epochs | train % | **test %** | seeds "
+        "| s a run",
+        "zh": "数据集 | 网络 / 配方 | 参数量 | 轮数 | 训练 % | **测试 %** | 种子数 | 每次秒数",
+    },
+    "speed": {
+        "en": "images per second | lenet | PyTorch | channels last | torch.compile | the lesson's "
+        "pipeline | ONNX Runtime",
+        "zh": "每秒图像数 | lenet | PyTorch | channels last | torch.compile | 教程的写法 | "
+        "ONNX Runtime",
+    },
+    "stages": {
+        "en": "stage | tutorial, 64: µs | of the peak | tutorial, 256: µs | of the peak",
+    },
+}
+TASKS = {
+    "en": {"training": "training", "inference": "inference", "batch": "batch"},
+    "zh": {"training": "训练", "inference": "推理", "batch": "批大小"},
+}
+WHO = (
+    "lenet",
+    "torch-eager",
+    "torch-channels-last",
+    "torch-compile",
+    "article",
+    "onnxruntime",
+)
+DATA = ("digits", "mnist", "fashion-mnist")
+
+
+def accuracy(language: str) -> list[list[str]]:
+    """Mean ± standard deviation over seeds, a row for every accuracy-*.json."""
+    results = [read(path) for path in RESULTS.glob("accuracy-*.json")]
+    results = [result for result in results if result["engine"] == "fused"]
+    results.sort(key=lambda r: (DATA.index(r["data"]["name"]), r["test_accuracy"]["mean"]))
+    return [
+        [
+            result["data"]["name"],
+            f"`{result['network']}` / `{result['recipe']['name']}`",
+            f"{result['parameters']:,}",
+            str(result["recipe"]["epochs"]),
+            percent(result["train_accuracy"]),
+            f"**{percent(result['test_accuracy'])}**",
+            str(result["test_accuracy"]["n"]),
+            f"{sum(seed['seconds'] for seed in result['seeds']) / len(result['seeds']):.0f}",
+        ]
+        for result in results
+    ]
+
+
+def percent(spread: dict[str, float]) -> str:
+    return f"{100 * spread['mean']:.2f} ± {100 * spread['sd']:.2f}"
+
+
+def speed(language: str) -> list[list[str]]:
+    """A row for every contest of bench.json: speeds, and how often ours is theirs."""
+    words = TASKS[language]
+    speeds: dict[tuple[str, str, int], dict[str, float]] = {}
+    for row in read(RESULTS / "bench.json")["rows"]:
+        contest = (row["task"], row["network"], row["batch_size"])
+        speeds.setdefault(contest, {})[row["who"]] = row["images_per_second"]
+    rows = []
+    for (task, network, batch_size), each in speeds.items():
+        ours = each["lenet"]
+        cells = [f"**{ours:,.0f}**"] + [
+            f"{each[who]:,.0f} ({ours / each[who]:.1f}×)" if who in each else "–" for who in WHO[1:]
+        ]
+        head = f"{words[task]}, `{network}`, {words['batch']} {batch_size:,}"
+        rows.append([head, *cells])
+    return rows
+
+
+def stages(language: str) -> list[list[str]]:
+    """Our own training step, stage by stage."""
+    parts: dict[str, dict[int, dict[str, Any]]] = {}
+    for stage in read(RESULTS / "bench.json")["stages"]:
+        if stage["network"] == "tutorial":
+            parts.setdefault(stage["stage"], {})[stage["batch_size"]] = stage
+    rows = []
+    for name, by_size in parts.items():
+        row = [name]
+        for size in (64, 256):
+            share = by_size[size]["share_of_peak"]
+            row += [f"{by_size[size]['microseconds']:,.0f}", f"{share:.0%}" if share else ""]
+        rows.append(row)
+    return rows
+
+
+TABLES = {"accuracy": accuracy, "speed": speed, "stages": stages}
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content
+
+
+def table(name: str, language: str) -> str:
+    """Markdown; numbers to the right."""
+    head = HEADS[name][language].split(" | ")
+    rows = TABLES[name](language)
+    lines = [head, ["---", *["---:" if name != "accuracy" else "---"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def render(text: str, language: str) -> str:
+    """The page with every marked table as results/ has it now."""
+    return MARKED.sub(lambda m: f"{m[1]}{table(m[2], language)}{m[3]}", text)
+
+
+def main() -> int:
+    stale = []
+    for name, language in PAGES.items():
+        path = ROOT / name
+        text = path.read_text("utf-8")
+        rendered = render(text, language)
+        if rendered != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(rendered, "utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"not as results/ has it: {', '.join(stale)}; run `make tables`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
