@@ -1,0 +1,177 @@
+"""Train over several seeds and store the test accuracies: the source of every accuracy we publish.
+
+Example: `python experiments/accuracy.py --data fashion-mnist --network modern --seeds 10`
+writes `results/accuracy-fashion-mnist-modern-garment.json`. With `--box NAME` the weights of the
+seed with the median validation accuracy go into the package, with their card.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lenet
+from lenet.checkpoints import save_checkpoint, write_atomic
+from lenet.kernels.engines import select_engine
+from lenet.training.loop import train
+from lenet.training.recipes import default_recipe, find_recipe
+from lenet.training.runs import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--network", default="modern")
+    parser.add_argument("--recipe", help="default: the network's own for this data")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 … N−1")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument(
+        "--box", metavar="NAME", help="put the median seed's weights in the package"
+    )
+    parser.add_argument("--validation-only", action="store_true", help="store nothing, test unread")
+    arguments = parser.parse_args()
+
+    splits = lenet.load_dataset(arguments.data)
+    recipe = (
+        find_recipe(arguments.recipe)
+        if arguments.recipe
+        else default_recipe(arguments.network, splits.preparation, len(splits.train))
+    )
+    if arguments.epochs:
+        recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
+    engine = select_engine(arguments.engine)
+
+    began = time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    runs: list[Run] = []
+    for seed in range(arguments.seeds):
+        seeded = dataclasses.replace(recipe, seed=seed)
+        network = lenet.build_network(arguments.network, num_classes=len(splits.class_names))
+        network, history, state = train(network, splits, seeded, engine=engine)
+        preprocessing = seeded.preprocessing(splits)
+        row: dict[str, Any] = {
+            "seed": seed,
+            "epochs_run": state.epoch,
+            "best_epoch": state.best_epoch,
+            "seconds": round(history[-1].elapsed_seconds, 2),
+        }
+        parts = ("train", "validation") if arguments.validation_only else PARTS
+        for part in parts:
+            split = splits.part(part)
+            scores = engine.scores(engine.compile(network), split.images, preprocessing)
+            evaluation = lenet.evaluate(scores, split.labels, splits.class_names)
+            row[f"{part}_errors"] = evaluation.n_errors
+            row[f"{part}_accuracy"] = evaluation.accuracy
+        rows.append(row)
+        runs.append(Run(Path(), arguments.data, splits, network, seeded, engine, state))
+        print(json.dumps(row), file=sys.stderr, flush=True)
+    if arguments.validation_only:
+        values = [row["validation_accuracy"] for row in rows]
+        print(f"validation {statistics.mean(values):.4f} over {len(values)} seeds")
+        return
+
+    result = {
+        "what": f"test accuracy, {splits.name}, {arguments.network}, recipe {recipe.name}",
+        "command": " ".join(["python experiments/accuracy.py", *sys.argv[1:]]),
+        "data": {"name": splits.name, "sha256": splits.sha256, "images": sizes(splits)},
+        "network": arguments.network,
+        "options": runs[0].network.options,
+        "parameters": sum(p.numel() for p in runs[0].network.parameters()),
+        "recipe": {k: v for k, v in recipe.to_dict().items() if k != "seed"},
+        "engine": engine.name,
+        "seconds": round(time.perf_counter() - began, 1),
+        "machine": machine(),
+        **{f"{part}_accuracy": spread([row[f"{part}_accuracy"] for row in rows]) for part in PARTS},
+        "seeds": rows,
+    }
+    suffix = "" if engine.name == "fused" else f"-{engine.name}"
+    target = f"accuracy-{splits.name}-{arguments.network}-{recipe.name}{suffix}.json"
+    write_atomic(ROOT / "results" / target, (json.dumps(result, indent=1) + "\n").encode())
+    print(f"{result['what']}: {result['test_accuracy']}")
+    if arguments.box:
+        box(arguments.box, runs, rows, result, f"results/{target}")
+
+
+PARTS = ("train", "validation", "test")
+
+
+def sizes(splits: lenet.Splits) -> dict[str, int]:
+    return {part: len(splits.part(part)) for part in PARTS}
+
+
+def spread(values: list[float]) -> dict[str, float | int]:
+    """Mean and standard deviation over the seeds."""
+    deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return {"mean": statistics.mean(values), "sd": deviation, "n": len(values)}
+
+
+def machine() -> dict[str, Any]:
+    import torch
+
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lenet": lenet.__version__,
+    }
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def box(
+    name: str, runs: list[Run], rows: list[dict[str, Any]], result: dict[str, Any], source: str
+) -> None:
+    """The seed with the median validation accuracy: neither lucky nor chosen on the test part."""
+    order = sorted(range(len(rows)), key=lambda i: (rows[i]["validation_accuracy"], i))
+    chosen = order[(len(order) - 1) // 2]
+    run, row = runs[chosen], rows[chosen]
+    metrics = {k: v for k, v in row.items() if k.endswith(("accuracy", "errors", "epoch"))}
+    weights = ROOT / "src" / "lenet" / "weights"
+    save_checkpoint(weights / f"{name}.safetensors", run.checkpoint(metrics))
+    card = {
+        "name": name,
+        "network": result["network"],
+        "data": result["data"],
+        "recipe": result["recipe"]["name"],
+        "seed": row["seed"],
+        "chosen": "the seed with the median validation accuracy",
+        "test_accuracy": row["test_accuracy"],
+        "test_accuracy_over_seeds": result["test_accuracy"],
+        "parameters": result["parameters"],
+        "class_names": list(run.splits.class_names),
+        "source": source,
+        "limits": LIMITS[run.splits.preparation],
+    }
+    text = json.dumps(card, indent=1, ensure_ascii=False)
+    write_atomic(weights / f"{name}.json", f"{text}\n".encode())
+
+
+LIMITS = {
+    "digit": "One handwritten digit 0-9 in the middle of the picture. Letters, several digits and "
+    "things that are no digit get a label too: read the doubts.",
+    "garment": "One piece of clothing from the ten classes, photographed alone on a plain "
+    "background. Anything else gets a label too: read the doubts.",
+    "plain": "Pictures like those it was trained on.",
+}
+
+
+if __name__ == "__main__":
+    main()
