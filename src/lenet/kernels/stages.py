@@ -389,14 +389,9 @@ class Forward(Pipeline):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         arch = architecture
-        self.images = self.read("images", ("n", PADDED_SIZE, PADDED_SIZE))
+        self.x = self._input()
         w = {name: self.read(name, e) for name, e in weight_extents(arch).items()}
         masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
-
-        self.x = hl.Func("x")
-        # The last block's spare lanes repeat the last image; the backward pass gives them nothing.
-        last = self.images.dim(2).extent() - 1
-        self.x[lane, x, y, b] = self.images[x, y, hl.min(b * LANES + lane, last)]
 
         self.sums: dict[str, Func] = {}
         source = hl.Func("x_maps")
@@ -417,6 +412,14 @@ class Forward(Pipeline):
             self.output = self._dense("output", features, F6_UNITS, w, squash=False)
         self.scores = hl.Func("scores")
         self.scores[k, m] = self.output[m % LANES, k, m // LANES]
+
+    def _input(self) -> Func:
+        """The images, blocked."""
+        images, f = self.read("images", ("n", PADDED_SIZE, PADDED_SIZE)), hl.Func("x")
+        # The last block's spare lanes repeat the last image; the backward pass gives them nothing.
+        last = images.dim(2).extent() - 1
+        f[lane, x, y, b] = images[x, y, hl.min(b * LANES + lane, last)]
+        return f
 
     def _convolution(
         self, name: str, source: Func, connections: Connections, w: dict[str, Any]
@@ -548,3 +551,441 @@ def _tile_dense(f: Func, total: Func) -> None:
     total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane).unroll(k)
     r = total.rvars(0)
     total.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
+
+
+def whole_vectors(n: int) -> int:
+    """`n` rounded up to whole vectors of lanes."""
+    return -(-n // LANES) * LANES
+
+
+# Scratch of the backward pass: pre-activation gradients, and partial sums for each block of images.
+def scratch_extents(architecture: Architecture) -> dict[str, Extents]:
+    """The arrays a backward pass needs for itself."""
+    outgoing = len(architecture.connections.outgoing[0])
+    return {
+        "output.gradient": ("b", architecture.classes, LANES),
+        "f6.gradient": ("b", F6_UNITS, LANES),
+        "c5.gradient": ("b", C5_UNITS, LANES),
+        "s4.gradient": ("b", C3_MAPS, S4_SIZE, S4_SIZE, LANES),
+        "c3.gradient": ("b", C3_MAPS, C3_SIZE, C3_SIZE, LANES),
+        "s2.gradient": ("b", C1_MAPS, S2_SIZE, S2_SIZE, LANES),
+        "c3.partial": ("b", C1_MAPS, outgoing, KERNEL_SIZE, KERNEL_SIZE, LANES),
+        "c1.partial": ("b", C1_MAPS, KERNEL_SIZE, KERNEL_SIZE + 1, LANES),
+        "s4.rows": ("r", whole_vectors(S4_FEATURES)),
+        "c5.rows": ("r", whole_vectors(C5_UNITS)),
+        "f6.rows": ("r", whole_vectors(F6_UNITS)),
+    }
+
+
+def trained(architecture: Architecture) -> dict[str, Extents]:
+    """What the backward pass writes: the gradient of every parameter."""
+    return weight_extents(architecture)
+
+
+class Backward(Pipeline):
+    """From the scores' gradient and the tape to every parameter's gradient."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        arch = architecture
+        extents, scratch = weight_extents(arch), scratch_extents(arch)
+        read = ["c3.weight", "c5.weight", "f6.weight"]
+        read += ["s2.coefficient", "s4.coefficient"] if arch.pooling.trainable else []
+        read += ["output.centers" if arch.output == "rbf" else "output.weight"]
+        self.w = {name: self.read(name, extents[name]) for name in read}
+        self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
+        tape = {name: self.read(name, e) for name, e in TAPE_EXTENTS.items()}
+        self.tape = tape
+        gradient = self.read("gradient", ("n", arch.classes))
+        self.blocks = tape["x"].dim(3).extent()
+
+        # Scores' gradient, spare lanes 0: everything they reach is 0 from here on.
+        top = hl.Func("output_gradient")
+        n = b * LANES + lane
+        top[lane, k, b] = hl.select(
+            n < gradient.dim(1).extent(), gradient[k, row_of(gradient)], hl.f32(0)
+        )
+        self._store("output.gradient", top, scratch)
+        f6 = masked(_func(tape["f6"], "f6_tape"), self.masks.get("f6.mask"))
+        c5 = masked(_func(tape["c5"], "c5_tape"), self.masks.get("c5.mask"))
+        s4 = hl.Func("s4_tape")
+        area = S4_SIZE**2
+        s4[lane, k, b] = tape["s4"][lane, k % S4_SIZE, (k // S4_SIZE) % S4_SIZE, k // area, b]
+
+        # Dense layers: gradient of the inputs, times the slope.
+        if arch.output == "rbf":
+            back = self._radial_basis_back(top, f6)
+        else:
+            back = self._dense_back("output", top, arch.classes)
+        f6_gradient = self._slope("f6", back, tape["f6"])
+        self._store("f6.gradient", f6_gradient, scratch)
+        back = self._dense_back("f6", f6_gradient, F6_UNITS)
+        c5_gradient = self._slope("c5", back, tape["c5"])
+        self._store("c5.gradient", c5_gradient, scratch)
+        flat = self._dense_back("c5", c5_gradient, C5_UNITS)
+        flat.compute_root().vectorize(lane).parallel(b)
+
+        # Dense layers: gradient of the weights, an outer product summed over the images.
+        rows = self._rows("s4", s4, S4_FEATURES, scratch)
+        self._outer("c5", c5_gradient, rows, S4_FEATURES, extents)
+        rows = self._rows("c5", c5, C5_UNITS, scratch)
+        self._outer("f6", f6_gradient, rows, C5_UNITS, extents)
+        rows = self._rows("f6", f6, F6_UNITS, scratch)
+        if arch.output == "rbf":
+            self._radial_basis_centers(top, f6, extents)
+        else:
+            self._outer("output", top, rows, F6_UNITS, extents)
+
+        # S4 and C3.
+        s4_gradient = hl.Func("s4_gradient")
+        s4_gradient[lane, x, y, m, b] = self._squashed_pooling(
+            flat[lane, (m * S4_SIZE + y) * S4_SIZE + x, b], tape["s4"][lane, x, y, m, b]
+        )
+        self._store("s4.gradient", s4_gradient, scratch)
+        c3_gradient = self._unpool("s4", s4_gradient, tape["c3"])
+        self._store("c3.gradient", c3_gradient, scratch)
+        self._store_sums("c3.bias", c3_gradient, C3_SIZE, extents)
+        self._c3_weights(c3_gradient, extents, scratch)
+        s2_gradient = self._c3_inputs(c3_gradient)
+        self._store("s2.gradient", s2_gradient, scratch)
+        self._c1_weights(s2_gradient, extents, scratch)
+        if arch.pooling.trainable:
+            self._pooling_parameters("s4", s4_gradient, tape["c3"], S4_SIZE, extents)
+            self._pooling_parameters("s2", s2_gradient, tape["c1"], S2_SIZE, extents)
+
+    def _store(self, name: str, f: Func, extents: dict[str, Extents]) -> None:
+        f.compute_root().bound(lane, 0, LANES).vectorize(lane).parallel(b)
+        self.write(name, f, extents[name])
+
+    def _slope(self, name: str, back: Func, output: Any) -> Func:
+        """Through Dropout and the squashing function of a dense layer."""
+        f = hl.Func(f"{name}_gradient")
+        slope = self.architecture.activation.derivative(output[lane, k, b])
+        f[lane, k, b] = masked(back, self.masks.get(f"{name}.mask"))[lane, k, b] * slope
+        back.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane).unroll(k)
+        unit = hl.Var("unit")
+        f.split(k, k, unit, 12).unroll(unit)
+        return f
+
+    def _dense_back(self, name: str, gradient: Func, units: int) -> Func:
+        """The gradient of a dense layer's inputs."""
+        f = hl.Func(f"{name}_back")
+        r = hl.RDom([(0, units)], f"{name}_back_r")
+        f[lane, k, b] = hl.f32(0)
+        f[lane, k, b] += self.w[f"{name}.weight"][k, r[0]] * gradient[lane, r[0], b]
+        if name == "c5":
+            unit = hl.Var("unit")
+            f.update().split(k, k, unit, 16).reorder(lane, unit, r[0], k, b).parallel(b)
+            f.update().vectorize(lane).unroll(unit)
+        else:
+            f.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
+        return f
+
+    def _radial_basis_back(self, top: Func, features: Func) -> Func:
+        """d/dx of −Σ (x − w)², for each score."""
+        f = hl.Func("output_back")
+        r = hl.RDom([(0, self.architecture.classes)], "output_back_r")
+        difference = features[lane, k, b] - self.w["output.centers"][k, r[0]]
+        f[lane, k, b] = hl.f32(0)
+        f[lane, k, b] -= hl.f32(2) * difference * top[lane, r[0], b]
+        f.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
+        return f
+
+    def _radial_basis_centers(
+        self, top: Func, features: Func, extents: dict[str, Extents]
+    ) -> None:
+        f, total = hl.Func("centers_gradient"), hl.Func("centers_lanes")
+        i = hl.Var("i")
+        r = hl.RDom([(0, self.blocks)], "centers_r")
+        difference = features[lane, k, r[0]] - self.w["output.centers"][k, i]
+        total[lane, k, i] = hl.f32(0)
+        total[lane, k, i] += hl.f32(2) * difference * top[lane, i, r[0]]
+        total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane)
+        total.update().vectorize(lane)
+        f[k, i] = _sum_of_lanes("centers_sum", lambda l: total[l, k, i])[k, i]
+        f.compute_root()
+        self.write("output.centers", f, extents["output.centers"])
+
+    def _rows(
+        self, name: str, f: Func, units: int, scratch: dict[str, Extents]
+    ) -> Func:
+        """A layer's output image by image, so that weights, not images, can be the lanes."""
+        n = hl.Var("n")
+        rows = hl.Func(f"{name}_rows")
+        width = scratch[f"{name}.rows"][1]
+        # Whole vectors: what lies beyond the last unit repeats it and is never stored.
+        rows[k, n] = f[n % LANES, hl.min(k, units - 1), n // LANES]
+        rows.compute_root().bound(k, 0, width)
+        image = hl.Var("image")
+        rows.align_bounds(n, LANES).split(n, n, image, LANES).parallel(n)
+        rows.vectorize(k, LANES)
+        self.write(f"{name}.rows", rows, scratch[f"{name}.rows"])
+        return rows
+
+    def _outer(
+        self, name: str, gradient: Func, rows: Func, inputs: int, extents: dict[str, Extents]
+    ) -> None:
+        """The gradients of a dense layer's weights and biases."""
+        units = extents[f"{name}.bias"][0]
+        f, total = hl.Func(f"{name}_weight_gradient"), hl.Func(f"{name}_weight_sum")
+        unit = hl.Var("unit_index")
+        r = hl.RDom([(0, LANES), (0, self.blocks)], f"{name}_outer_r")
+        total[k, unit] = hl.f32(0)
+        total[k, unit] += rows[k, r[1] * LANES + r[0]] * gradient[r[0], unit, r[1]]
+        f[k, unit] = total[k, unit]
+        inner, column = hl.Var("inner"), hl.Var("column")
+        vectors = next(t for t in (5, 4, 3, 2, 1) if (whole_vectors(inputs) // LANES) % t == 0)
+        tile = next(t for t in (24 // vectors, 5, 4, 3, 2, 1) if units % t == 0)
+        wide = vectors * LANES
+        f.compute_root().bound(k, 0, inputs).bound(unit, 0, units)
+        f.split(unit, unit, inner, tile)
+        f.split(k, k, column, wide, hl.TailStrategy.GuardWithIf)
+        f.vectorize(column, LANES).reorder(column, inner, unit, k).parallel(unit)
+        total.compute_at(f, unit).vectorize(k, LANES).unroll(k).unroll(unit)
+        total.update().reorder(k, unit, r[0], r[1]).vectorize(k, LANES).unroll(k).unroll(unit)
+        self.write(f"{name}.weight", f, extents[f"{name}.weight"])
+
+        bias, lanes = hl.Func(f"{name}_bias_gradient"), hl.Func(f"{name}_bias_lanes")
+        r = hl.RDom([(0, self.blocks)], f"{name}_bias_r")
+        lanes[lane, k] = hl.f32(0)
+        lanes[lane, k] += gradient[lane, k, r[0]]
+        bias[k] = _sum_of_lanes(f"{name}_bias_sum", lambda l: lanes[l, k], k)[k]
+        lanes.compute_at(bias, k).bound_extent(lane, LANES).vectorize(lane)
+        lanes.update().vectorize(lane)
+        bias.compute_root().bound(k, 0, units)
+        self.write(f"{name}.bias", bias, extents[f"{name}.bias"])
+
+    def _squashed_pooling(self, gradient: Expr, pooled: Expr) -> Expr:
+        """Through the squashing function after a pooling, where there is one."""
+        arch = self.architecture
+        return gradient * arch.activation.derivative(pooled) if arch.squash_pooled else gradient
+
+    def _unpool(self, name: str, gradient: Func, output: Any) -> Func:
+        """Through a pooling and the squashing function before it."""
+        arch = self.architecture
+        f = hl.Func(f"{name}_unpooled")
+        column, row = x // POOLING_SIZE, y // POOLING_SIZE
+        coefficient = self.w[f"{name}.coefficient"][m] if arch.pooling.trainable else None
+        back = arch.pooling.back(
+            gradient[lane, column, row, m, b],
+            window(output, column, row, m, b),
+            x % POOLING_SIZE,
+            y % POOLING_SIZE,
+            coefficient,
+        )
+        f[lane, x, y, m, b] = back * arch.activation.derivative(output[lane, x, y, m, b])
+        return f
+
+    def _store_sums(
+        self, name: str, gradient: Func, size: int, extents: dict[str, Extents]
+    ) -> None:
+        """A bias for each map: the gradient's sum over the map and the images."""
+        (maps,) = extents[name]
+        r = hl.RDom([(0, size), (0, size), (0, self.blocks)], f"{name}_r".replace(".", "_"))
+        total, f = hl.Func(), hl.Func()
+        total[lane, m] = hl.f32(0)
+        total[lane, m] += gradient[lane, r[0], r[1], m, r[2]]
+        self._sum_lanes_of_maps(f, total, maps)
+        self.write(name, f, extents[name])
+
+    def _sum_lanes_of_maps(self, f: Func, total: Func, maps: int) -> None:
+        f[m] = _sum_of_lanes(f"{total.name()}_sum", lambda l: total[l, m], m)[m]
+        total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane)
+        total.update().vectorize(lane)
+        f.compute_root().bound(m, 0, maps).parallel(m)
+
+    def _pooling_parameters(
+        self, name: str, gradient: Func, source: Any, size: int, extents: dict[str, Extents]
+    ) -> None:
+        """The gradients of a trainable pooling's coefficients and biases."""
+        self._store_sums(f"{name}.bias", gradient, size, extents)
+        (maps,) = extents[f"{name}.coefficient"]
+        r = hl.RDom([(0, size), (0, size), (0, self.blocks)], f"{name}_coefficient_r")
+        total, f = hl.Func(f"{name}_coefficient_lanes"), hl.Func(f"{name}_coefficient_gradient")
+        pooled = self.architecture.pooling.sum(window(source, r[0], r[1], m, r[2]))
+        total[lane, m] = hl.f32(0)
+        total[lane, m] += gradient[lane, r[0], r[1], m, r[2]] * pooled
+        self._sum_lanes_of_maps(f, total, maps)
+        self.write(f"{name}.coefficient", f, extents[f"{name}.coefficient"])
+
+    def _c3_weights(
+        self, gradient: Func, extents: dict[str, Extents], scratch: dict[str, Extents]
+    ) -> None:
+        """The gradients of C3's kernels: a tile is a kernel's row for some links of one input map.
+
+        A partial sum for each lane and block, added at the end in one order: the same bits for any
+        number of threads.
+        """
+        connections = self.architecture.connections
+        outgoing = connections.outgoing
+        fan_out = len(outgoing[0])
+        column, row, j = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("j")
+        if connections.is_dense:
+            out = j
+        else:
+            flat = [connections.links[link][0] for links in outgoing for link in links]
+            out = lookup(flat, "c3_out")(m * fan_out + j)
+        partial, tile = hl.Func("c3_partial"), hl.Func("c3_partial_tile")
+        r = hl.RDom([(0, C3_SIZE), (0, C3_SIZE)], "c3_weight_r")
+        tile[lane, column, row, j, m, b] = hl.f32(0)
+        tile[lane, column, row, j, m, b] += (
+            self.tape["s2"][lane, column + r[0], row + r[1], m, b]
+            * gradient[lane, r[0], r[1], out, b]
+        )
+        partial[lane, column, row, j, m, b] = tile[lane, column, row, j, m, b]
+        wide = next(t for t in (5, 4, 2, 1) if fan_out % t == 0)
+        inner = hl.Var("inner")
+        partial.bound(column, 0, KERNEL_SIZE).bound(row, 0, KERNEL_SIZE).bound(j, 0, fan_out)
+        partial.bound(m, 0, C1_MAPS)
+        self._store("c3.partial", partial, scratch)
+        partial.split(j, j, inner, wide).reorder(lane, column, inner, row, j, m, b)
+        partial.unroll(column).unroll(inner)
+        tile.compute_at(partial, row).bound_extent(lane, LANES).vectorize(lane)
+        tile.unroll(column).unroll(j)
+        tile.update().reorder(lane, column, j, r[0], r[1]).vectorize(lane).unroll(column).unroll(j)
+
+        link = hl.Var("link")
+        if connections.is_dense:
+            position, into = link // C1_MAPS, link % C1_MAPS
+        else:
+            order = [link for links in outgoing for link in links]
+            positions = [order.index(i) for i in range(len(order))]
+            place = lookup(positions, "c3_place")(link)
+            position, into = place % fan_out, place // fan_out
+        self._sum_partials(
+            "c3.weight",
+            lambda l, column, row, link, block: partial[l, column, row, position, into, block],
+            (column, row, link),
+            extents["c3.weight"],
+        )
+
+    def _sum_partials(
+        self,
+        name: str,
+        partial: Callable[..., Expr],
+        variables: tuple[Any, ...],
+        extents: Extents,
+    ) -> None:
+        """Add the lanes and blocks of a gradient's partial sums."""
+        title = name.replace(".", "_")
+        f, lanes = hl.Func(f"{title}_gradient"), hl.Func(f"{title}_lanes")
+        r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
+        lanes[(lane, *variables)] = hl.f32(0)
+        lanes[(lane, *variables)] += partial(lane, *variables, r[0])
+        f[variables] = _sum_of_lanes(
+            f"{title}_sum", lambda l: lanes[(l, *variables)], *variables
+        )[variables]
+        lanes.compute_at(f, variables[0]).bound_extent(lane, LANES).vectorize(lane)
+        lanes.update().vectorize(lane)
+        f.compute_root()
+        for variable, extent in zip(variables, reversed(extents), strict=True):
+            f.bound(variable, 0, extent)
+        f.parallel(variables[-1])
+        self.write(name, f, extents)
+
+    def _c3_inputs(self, gradient: Func) -> Func:
+        """The gradient of S2's maps: scattered along a row held in registers.
+
+        Each of C3's columns adds to five of S2's: no product with a border's zero.
+        """
+        arch = self.architecture
+        connections = arch.connections
+        outgoing = connections.outgoing
+        fan_out = len(outgoing[0])
+        row = hl.Func("s2_row")
+        r = hl.RDom(
+            [(0, KERNEL_SIZE), (0, C3_SIZE), (0, KERNEL_SIZE), (0, fan_out)], "s2_row_r"
+        )
+        kernel_column, column, kernel_row, j = r[0], r[1], r[2], r[3]
+        if connections.is_dense:
+            out, link = j, j * C1_MAPS + m
+        else:
+            link = lookup([i for links in outgoing for i in links], "c3_link")(m * fan_out + j)
+            out = lookup([out for out, _ in connections.links], "c3_link_out")(link)
+        source_row = y - kernel_row
+        r.where((source_row >= 0) & (source_row < C3_SIZE))
+        row[lane, x, y, m, b] = hl.f32(0)
+        row[lane, column + kernel_column, y, m, b] += (
+            self.w["c3.weight"][kernel_column, kernel_row, link]
+            * gradient[lane, column, hl.unsafe_promise_clamped(source_row, 0, C3_SIZE - 1), out, b]
+        )
+        f = hl.Func("s2_gradient")
+        f[lane, x, y, m, b] = self._squashed_pooling(
+            row[lane, x, y, m, b], self.tape["s2"][lane, x, y, m, b]
+        )
+        f.bound(x, 0, S2_SIZE).bound(y, 0, S2_SIZE).bound(m, 0, C1_MAPS).unroll(x)
+        f.reorder(lane, x, m, y, b)
+        row.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(x)
+        row.update().reorder(lane, kernel_column, column, kernel_row, j)
+        row.update().vectorize(lane).unroll(kernel_column).unroll(column)
+        return f
+
+    def _c1_weights(
+        self, gradient: Func, extents: dict[str, Extents], scratch: dict[str, Extents]
+    ) -> None:
+        """The gradients of C1's kernels and, as a sixth column over ones, of its biases."""
+        c1_gradient = self._unpool("s2", gradient, self.tape["c1"])
+        column, row, half = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("half")
+        tile, partial = hl.Func("c1_partial_tile"), hl.Func("c1_partial")
+        r = hl.RDom([(0, C1_SIZE), (0, POOLING_SIZE)], "c1_weight_r")
+        source = hl.select(
+            column == KERNEL_SIZE,
+            hl.f32(1),
+            self.tape["x"][
+                lane, hl.min(column, KERNEL_SIZE - 1) + r[0], row + half * POOLING_SIZE + r[1], b
+            ],
+        )
+        tile[lane, column, row, half, m, b] = hl.f32(0)
+        tile[lane, column, row, half, m, b] += (
+            source * c1_gradient[lane, r[0], half * POOLING_SIZE + r[1], m, b]
+        )
+        halves = hl.RDom([(0, C1_SIZE // POOLING_SIZE)], "c1_halves")
+        partial[lane, column, row, m, b] = hl.f32(0)
+        partial[lane, column, row, m, b] += tile[lane, column, row, halves[0], m, b]
+        partial.bound(column, 0, KERNEL_SIZE + 1).bound(row, 0, KERNEL_SIZE).bound(m, 0, C1_MAPS)
+        self._store("c1.partial", partial, scratch)
+        outer, inner = hl.Var("outer"), hl.Var("inner")
+        wide = 3
+        update = partial.update()
+        update.split(m, outer, inner, wide)
+        update.reorder(lane, column, inner, row, halves[0], outer, b)
+        update.vectorize(lane).unroll(column).unroll(inner).parallel(b)
+        c1_gradient.compute_at(partial, halves[0]).bound_extent(lane, LANES).vectorize(lane)
+        tile.compute_at(partial, row).bound_extent(lane, LANES).vectorize(lane)
+        tile.unroll(column).unroll(m)
+        tile.update().reorder(lane, column, m, r[0], r[1]).vectorize(lane)
+        tile.update().unroll(column).unroll(m)
+        self._sum_partials(
+            "c1.weight",
+            lambda l, column, row, m, block: partial[l, column, row, m, block],
+            (column, row, m),
+            extents["c1.weight"],
+        )
+        self._sum_partials(
+            "c1.bias",
+            lambda l, m, block: partial[l, KERNEL_SIZE, 0, m, block],
+            (m,),
+            extents["c1.bias"],
+        )
+
+
+def _func(array: Any, name: str) -> Func:
+    """An array as a Func over lanes, units and blocks."""
+    f = hl.Func(name)
+    f[lane, k, b] = array[lane, k, b]
+    return f
+
+
+def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Func:
+    """The sum over the 16 lanes, in one fixed order."""
+    f = hl.Func(name)
+    r = hl.RDom([(0, LANES)], f"{name}_r")
+    f[variables] = hl.f32(0)
+    f[variables] += of(r[0])
+    f.update().atomic().vectorize(r[0])
+    return f
+
+
+def backward(architecture: Architecture) -> Kernel:
+    """The scores' gradient, the tape and the weights to every parameter's gradient."""
+    return Backward(architecture).compile()
