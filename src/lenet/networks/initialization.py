@@ -15,7 +15,7 @@ _SIGMOID_GAIN = 4.0  # the logistic sigmoid's slope at 0 is 1/4
 
 
 def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
-    """Draw every parameter of `network` anew, in place.
+    """Draw every parameter of `network` anew, in place; BatchNorm starts as the identity.
 
     Parameters
     ----------
@@ -34,6 +34,9 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
     """
     if scheme not in SCHEMES:
         raise InputError(f"initialization {scheme!r} is unknown; use one of {', '.join(SCHEMES)}")
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
     with torch.no_grad():
         for name in LAYERS:
             layer = getattr(network, name)
