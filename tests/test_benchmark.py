@@ -63,6 +63,7 @@ def test_every_peer_has_its_row(tiny: Benchmark) -> None:
 def test_median_lies_between_the_quartiles(tiny: Benchmark) -> None:
     assert all(0 < row.low <= row.images_per_second <= row.high for row in tiny.rows)
     assert tiny.peak_gflops > 0
+    assert tiny.memory_gb_per_second > 0
 
 
 def test_the_step_is_split_into_its_stages(tiny: Benchmark) -> None:
@@ -179,6 +180,7 @@ MADE_UP = Benchmark(
     threads=2,
     engine="engine fused",
     peak_gflops=226.0,
+    memory_gb_per_second=30.0,
     rows=(
         Row("training", "tutorial", 64, "torch-eager", 10_000.0, 9_000.0, 11_000.0),
         Row("training", "tutorial", 64, "lenet", 60_000.0, 50_000.0, 70_000.0),

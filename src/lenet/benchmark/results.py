@@ -77,6 +77,8 @@ class Benchmark:
         The notice of the engine that `lenet` stands for.
     peak_gflops : float
         float32 matrix product with the same threads, measured by turns with the peers; median.
+    memory_gb_per_second : float
+        Copying what no cache holds, bytes read and written, 10⁹ a second; likewise.
     rows : tuple of Row
     stages : tuple of Stage
     left_out : dict of str to str
@@ -93,6 +95,7 @@ class Benchmark:
     threads: int
     engine: str
     peak_gflops: float
+    memory_gb_per_second: float
     rows: tuple[Row, ...]
     stages: tuple[Stage, ...]
     left_out: dict[str, str] = field(default_factory=dict)
@@ -133,7 +136,9 @@ def format_table(benchmark: Benchmark) -> str:
     """The benchmark as plain text, a line for every row."""
     lines = [
         benchmark.machine,
-        f"{benchmark.engine}; float32 matrix product {benchmark.peak_gflops:.0f} GFLOP/s",
+        benchmark.engine,
+        f"float32 matrix product {benchmark.peak_gflops:.0f} GFLOP/s, "
+        f"memory {benchmark.memory_gb_per_second:.0f} GB/s",
     ]
     for contest, rows in benchmark.contests().items():
         ours = next((row.images_per_second for row in rows if row.who == "lenet"), None)
@@ -169,6 +174,8 @@ def draw(benchmark: Benchmark, path: Path) -> None:
     """A bar for every row, a panel for every contest, as a PNG file."""
     from matplotlib.figure import Figure
 
+    from lenet.figures import write
+
     contests = benchmark.contests()
     columns = min(3, len(contests))
     lines = -(-len(contests) // columns)
@@ -195,4 +202,4 @@ def draw(benchmark: Benchmark, path: Path) -> None:
         f"images per second · {benchmark.machine} · {benchmark.threads} threads",
         fontsize=10,
     )
-    figure.savefig(path, dpi=110)
+    write(path, figure)

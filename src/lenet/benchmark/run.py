@@ -115,14 +115,14 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
     threads = set_threads()
     engine = select_engine("auto", "cpu")
     data = _images(plan.n_images)
-    product = _matrix_product(plan.product_size)
-    product_flops = 2 * plan.product_size**3
-    peaks: list[float] = []
+    product, copy = _matrix_product(plan.product_size), _copy(plan.product_size)
+    products: list[float] = []
+    copies: list[float] = []
     rows: list[Row] = []
     times: dict[Contest, dict[str, float]] = {}
     left_out: dict[str, str] = {}
     for contest in plan.contests:
-        works: dict[str, Work] = {"peak": product}
+        works: dict[str, Work] = {"product": product, "copy": copy}
         for who in plan.peers:
             if takes_part(who, contest):
                 say(f"{contest}: {who}")
@@ -132,7 +132,8 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
                     left_out[who] = str(reason)
         say(f"{contest}: by turns")
         seconds = _by_turns(works, plan)
-        peaks += [product_flops / each / 1e9 for each in seconds.pop("peak")]
+        products += seconds.pop("product")
+        copies += seconds.pop("copy")
         for who, each in seconds.items():
             low, median, high = _quartiles([contest.batch_size / step for step in each])
             rows.append(
@@ -144,16 +145,17 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
             n_steps = max(_LEAST_STEPS, round(plan.rounds * plan.turn_seconds * 100))
             stages = step.times(n_steps)
             times[contest] = {name: statistics.median(each) for name, each in stages.items()}
-    peak = statistics.median(peaks)
+    peak = 2 * plan.product_size**3 / statistics.median(products) / 1e9
+    memory = 2 * _copied_bytes(plan.product_size) / statistics.median(copies) / 1e9
     compile_seconds: dict[str, float] = {}
-    memory: float | None = None
+    training_memory: float | None = None
     if plan.processes:
         for network in dict.fromkeys(contest.network for contest in plan.contests):
             say(f"first use of {network} in a fresh process")
             compile_seconds[network] = float(_fresh_process(_FIRST_USE, network))
         say("memory of a training process")
         try:
-            memory = _training_memory_mb()
+            training_memory = _training_memory_mb()
         except LeftOutError as reason:
             left_out["memory"] = str(reason)
     return Benchmark(
@@ -162,6 +164,7 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
         threads=threads,
         engine=engine.notice,
         peak_gflops=peak,
+        memory_gb_per_second=memory,
         rows=tuple(rows),
         stages=tuple(
             _stage(contest, name, taken, peak)
@@ -170,7 +173,7 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
         ),
         left_out=left_out,
         compile_seconds=compile_seconds,
-        training_memory_mb=memory,
+        training_memory_mb=training_memory,
     )
 
 
@@ -210,6 +213,23 @@ def _matrix_product(size: int) -> Work:
     def work(steps: int) -> None:
         for _ in range(steps):
             torch.mm(a, b, out=result)
+
+    work(1)
+    return work
+
+
+def _copied_bytes(size: int) -> int:
+    """Sixteen matrices: far more than the caches hold when the product fills a machine."""
+    return 4 * 16 * size**2
+
+
+def _copy(size: int) -> Work:
+    source = torch.rand(_copied_bytes(size) // 4)
+    target = torch.empty_like(source)
+
+    def work(steps: int) -> None:
+        for _ in range(steps):
+            target.copy_(source)
 
     work(1)
     return work
