@@ -1,0 +1,213 @@
+"""Trained weights and a picture → a prediction, and what the network saw on the way."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lenet.checkpoints import Checkpoint, load_checkpoint
+from lenet.data.pictures import Doubt, Ink, Picture, read_picture, to_ink
+from lenet.data.preprocessing import INK_SIZE
+from lenet.errors import InputError, ShapeError
+from lenet.kernels.engines import select_engine
+
+LOW_MARGIN = 0.3
+"""Closer probabilities of the best two classes than this are a doubt."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a picture shows.
+
+    Parameters
+    ----------
+    label : str
+        The most probable class's name.
+    probability : float
+        Its probability, 0…1.
+    top : tuple of (str, float)
+        The best classes and their probabilities, the most probable first.
+    doubts : tuple of Doubt
+        Reasons to mistrust it; empty when there is none.
+    """
+
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+    doubts: tuple[Doubt, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A prediction with everything that led to it.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8, black = 0, white = 255
+        The picture as it was read.
+    ink : Ink
+        What the network saw, and where in `grey` it was found.
+    activations : dict of str to float32 array
+        Each layer's output by its name, `c1` (6, 28, 28) … `f6` (84,), `output` (classes,).
+    probabilities : (classes,) float32
+    class_names : tuple of str
+    prediction : Prediction
+    """
+
+    grey: NDArray[np.uint8]
+    ink: Ink
+    activations: dict[str, NDArray[np.float32]]
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    prediction: Prediction
+
+
+class Classifier:
+    """Reads pictures with trained weights.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    engine : {"auto", "fused", "torch"}
+    device : {"auto", "cpu", "cuda"}
+
+    Examples
+    --------
+    >>> Classifier.load("mnist").predict("seven.jpg").label  # doctest: +SKIP
+    '7'
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto"
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.engine = select_engine(engine, device)
+        self._module = self.engine.compile(checkpoint.network.eval())
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path, *, engine: str = "auto", device: str = "auto"
+    ) -> "Classifier":
+        """Weights by the name of those in the box, or from a file or a run folder.
+
+        Raises
+        ------
+        CheckpointError
+            When there are no such weights or they cannot be used.
+        """
+        return cls(load_checkpoint(name_or_path), engine=engine, device=device)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By label."""
+        return self.checkpoint.class_names
+
+    def predict(self, picture: Picture, *, top: int = 3) -> Prediction:
+        """What a picture shows.
+
+        Parameters
+        ----------
+        picture : path, bytes, PIL.Image.Image or numpy array
+            Any photo, scan or drawing: see `lenet.data.pictures.read_picture`.
+        top : int
+            How many classes `Prediction.top` lists.
+
+        Raises
+        ------
+        PictureError
+            When the picture cannot be read.
+        """
+        return self.predict_many([picture], top=top)[0]
+
+    def predict_many(self, pictures: Iterable[Picture], *, top: int = 3) -> list[Prediction]:
+        """What each of many pictures shows, scored together.
+
+        Raises
+        ------
+        PictureError
+            When one of them cannot be read.
+        """
+        prepared = [self._prepare(read_picture(picture)) for picture in pictures]
+        ink = np.array([one.ink for one in prepared], np.uint8).reshape(-1, INK_SIZE, INK_SIZE)
+        rows = _probabilities(self._scores(ink))
+        return [
+            self._prediction(row, one.doubts, top) for row, one in zip(rows, prepared, strict=True)
+        ]
+
+    def predict_ink(self, ink: NDArray[np.uint8], *, top: int = 3) -> list[Prediction]:
+        """What images of a data set show: they are taken as they are, unprepared.
+
+        Parameters
+        ----------
+        ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+
+        Raises
+        ------
+        ShapeError
+            When `ink` has another shape or type.
+        """
+        return [self._prediction(row, (), top) for row in _probabilities(self._scores(ink))]
+
+    def look(self, picture: Picture, *, top: int = 3) -> Look:
+        """A prediction and everything that led to it, for explaining.
+
+        Raises
+        ------
+        PictureError
+            When the picture cannot be read.
+        """
+        grey = read_picture(picture)
+        ink = self._prepare(grey)
+        network = self.checkpoint.network
+        images = torch.from_numpy(self.checkpoint.preprocessing.apply(ink.ink[None]))
+        with torch.no_grad():
+            layers = network.activations(images.to(self.engine.device))
+        probabilities = _probabilities(self._scores(ink.ink[None]))[0]
+        return Look(
+            grey=grey,
+            ink=ink,
+            activations={name: layer[0].cpu().numpy() for name, layer in layers.items()},
+            probabilities=probabilities,
+            class_names=self.class_names,
+            prediction=self._prediction(probabilities, ink.doubts, top),
+        )
+
+    def _prepare(self, grey: NDArray[np.uint8]) -> Ink:
+        return to_ink(grey, self.checkpoint.preprocessing.preparation)
+
+    def _scores(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if ink.shape[1:] != (INK_SIZE, INK_SIZE) or ink.dtype != np.uint8:
+            raise ShapeError(
+                f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {ink.shape} {ink.dtype}; "
+                f"predict takes pictures of any shape"
+            )
+        return self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
+
+    def _prediction(
+        self, probabilities: NDArray[np.float32], doubts: tuple[Doubt, ...], top: int
+    ) -> Prediction:
+        if top < 1:
+            raise InputError(f"top must be at least 1, got {top}")
+        order = np.argsort(-probabilities, kind="stable")
+        best = tuple((self.class_names[i], float(probabilities[i])) for i in order[:top])
+        first, second = order[:2]
+        empty = any(doubt.name == "nothing-there" for doubt in doubts)
+        if not empty and probabilities[first] - probabilities[second] < LOW_MARGIN:
+            sentence = (
+                f"It could as well be {self.class_names[second]}: "
+                f"{probabilities[second]:.0%} against {probabilities[first]:.0%}."
+            )
+            doubts = (*doubts, Doubt("low-margin", sentence))
+        return Prediction(self.class_names[first], float(probabilities[first]), best, doubts)
+
+
+def _probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Softmax of (N, classes): the posterior each network is trained to give.
+
+    That of the 1998 network, whose score is −y of Eq. (7), is Eq. (9) without its constant.
+    """
+    exponents = np.exp((scores - scores.max(1, keepdims=True)).astype(np.float64))
+    return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float32)
