@@ -36,6 +36,7 @@ _METADATA_KEY = "lenet"
 _REQUIRED = ("format", "network", "options", "num_classes", "class_names", "preprocessing")
 _ADDITIONAL = ("recipe", "seed", "data", "versions", "metrics")
 _ARTICLE_SUFFIXES = (".pth", ".pt")
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _ARTICLE_DATA = "fashion-mnist"
 
 
@@ -273,16 +274,17 @@ def unpack(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]
     CheckpointError
         When the bytes are not such a file; `source` names them in the message.
     """
-    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise CheckpointError(
-            f"{source} is a pickle or a zip file, not safetensors; opening one could run any "
-            f"program, so lenet does not (only the article's .pth is read, as plain weights)"
-        )
     try:
         tensors = load_tensors(data)
         length = int.from_bytes(data[:8], "little")
         about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_METADATA_KEY])
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        # Looked at only now: a good file's first bytes are a length, and may look like these.
+        if data.startswith(_PICKLES):
+            raise CheckpointError(
+                f"{source} is a pickle or a zip file, not safetensors; opening one could run any "
+                f"program, so lenet does not (only the article's .pth is read, as plain weights)"
+            ) from error
         raise CheckpointError(
             f"{source} is not a safetensors file written by lenet: {error}"
         ) from error
@@ -330,7 +332,7 @@ def _from_article_file(data: bytes, source: str) -> Checkpoint:
             f"{source} is not a state dict of plain weights ({reason[:200]}); save it again with "
             f"torch.save(model.state_dict(), …)"
         ) from error
-    if not isinstance(state, Mapping) or not all(type(t) is Tensor for t in state.values()):
+    if not isinstance(state, Mapping) or not all(map(_is_plain, state.values())):
         raise CheckpointError(f"{source} holds something else than a state dict of tensors")
     state = from_article(state)
     output = state["output.weight"]
@@ -380,6 +382,10 @@ def _same_kind(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return type(value) in (int, float)
     return type(value) is type(default)
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) is Tensor and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _preprocessing(value: Any) -> Preprocessing:

@@ -1,0 +1,374 @@
+"""Weight files: what is written comes back, and nothing else is taken for weights."""
+
+import io
+import json
+import os
+import pickle
+import stat
+import struct
+import sys
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from lenet import checkpoints
+from lenet.checkpoints import (
+    MAX_BYTES,
+    Checkpoint,
+    boxed_weights,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomic,
+)
+from lenet.data.preprocessing import Preprocessing
+from lenet.errors import CheckpointError, LenetError
+from lenet.networks import build_network
+
+NAMES = tuple("0123456789")
+
+
+def checkpoint(**metadata) -> Checkpoint:
+    return Checkpoint(build_network("modern"), Preprocessing("digit", 3.0, -0.4), NAMES, metadata)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+def about(path) -> dict:
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return json.loads(header["__metadata__"]["lenet"])
+
+
+def rewrite(path, change_metadata=None, change_tensors=None) -> None:
+    """Write a good file with something changed."""
+    good = checkpoint()
+    save_checkpoint(path, good)
+    metadata, tensors = about(path), dict(good.network.state_dict())
+    if change_metadata:
+        change_metadata(metadata)
+    if change_tensors:
+        change_tensors(tensors)
+    path.write_bytes(save(tensors, metadata={"lenet": json.dumps(metadata)}))
+
+
+def refused(path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_file_carries_the_preprocessing_and_where_the_weights_come_from(path):
+    """Others forgot it: predictions then used another preprocessing than training."""
+    metadata = {
+        "recipe": {"name": "digit"},
+        "seed": 3,
+        "data": {"name": "mnist", "sha256": "ab"},
+        "versions": {"torch": "2"},
+        "metrics": {"test_accuracy": 0.99},
+    }
+    save_checkpoint(path, checkpoint(**metadata))
+    loaded = load_checkpoint(path)
+    assert loaded.preprocessing == Preprocessing("digit", 3.0, -0.4)
+    assert loaded.metadata == metadata
+    assert loaded.class_names == NAMES
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(path):
+    one = checkpoint(seed=1, metrics={"b": 1, "a": 2})
+    save_checkpoint(path, one)
+    first = path.read_bytes()
+    save_checkpoint(path, one)
+    assert path.read_bytes() == first
+
+
+def test_a_run_folder_stands_for_its_best_weights(path):
+    save_checkpoint(path, checkpoint())
+    assert load_checkpoint(path.parent).class_names == NAMES
+    assert "just begun" in refused(path.parent / "..")
+
+
+def test_class_names_in_any_script(path):
+    names = tuple("零一二三四五六七八九")
+    save_checkpoint(path, Checkpoint(build_network("modern"), Preprocessing("plain"), names))
+    assert load_checkpoint(path).class_names == names
+
+
+@pytest.mark.parametrize(
+    "names", [NAMES[:9], (*NAMES[:9], "0"), (*NAMES[:9], ""), (*NAMES[:9], "\x1b[2J")]
+)
+def test_class_names_that_do_not_fit_are_refused(names):
+    with pytest.raises(CheckpointError):
+        Checkpoint(build_network("modern"), Preprocessing("digit"), names)
+
+
+def test_weights_that_are_not_finite_are_not_written(path):
+    bad = checkpoint()
+    with torch.no_grad():
+        bad.network.c3.bias[2] = float("nan")
+    with pytest.raises(CheckpointError, match=r"c3\.bias"):
+        save_checkpoint(path, bad)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_metadata_that_is_not_json_is_not_written(path):
+    with pytest.raises(CheckpointError, match="JSON"):
+        save_checkpoint(path, checkpoint(metrics={"loss": float("nan")}))
+    with pytest.raises(CheckpointError, match="unknown metadata 'colour'"):
+        checkpoint(colour="red")
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda m: m.pop("preprocessing"), "preprocessing"),
+        (lambda m: m.update(colour="red"), "colour"),
+        (lambda m: m.update(format=99), "99"),
+        (lambda m: m.update(network="lenet6"), "lenet6"),
+        (lambda m: m.update(network=["modern"]), "name"),
+        (lambda m: m["options"].update(colour="red"), "colour"),
+        (lambda m: m["options"].update(dropout="much"), "dropout"),
+        (lambda m: m["options"].update(dropout=7), "dropout"),
+        (lambda m: m["options"].update(batch_norm="yes"), "batch_norm"),
+        (lambda m: m["options"].update(activation=[]), "activation"),
+        (lambda m: m.update(options=None), "options"),
+        (lambda m: m.update(num_classes=10**12), "output"),
+        (lambda m: m.update(num_classes=-1), "num_classes"),
+        (lambda m: m.update(num_classes=True), "num_classes"),
+        (lambda m: m.update(class_names=["a"]), "names"),
+        (lambda m: m.update(class_names=7), "names"),
+        (lambda m: m.update(class_names=[1] * 10), "names"),
+        (lambda m: m["class_names"].__setitem__(0, "\x1b]0;owned\x07"), "printable"),
+        (lambda m: m["preprocessing"].update(scale=float("nan")), "scale"),
+        (lambda m: m["preprocessing"].update(scale="big"), "model.safetensors"),
+        (lambda m: m["preprocessing"].update(preparation="soup"), "soup"),
+        (lambda m: m["preprocessing"].update(colour="red"), "preprocessing"),
+        (lambda m: m.update(preprocessing=[]), "preprocessing"),
+    ],
+)
+def test_metadata_of_a_stranger_is_refused_by_name(path, change, named):
+    rewrite(path, change_metadata=change)
+    assert named in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda t: t.pop("f6.bias"), "f6.bias"),
+        (lambda t: t.update(extra=torch.zeros(1)), "extra"),
+        (lambda t: t.update({"c1.bias": torch.zeros(7)}), "c1.bias"),
+        (lambda t: t.update({"c1.bias": torch.zeros(6, dtype=torch.float64)}), "float64"),
+        (lambda t: t.update({"c1.bias": torch.full((6,), float("inf"))}), "infinity"),
+        (lambda t: t.update({"c1.bias": torch.full((6,), float("nan"))}), "NaN"),
+    ],
+)
+def test_wrong_keys_shapes_types_and_values_are_refused_by_name(path, change, named):
+    rewrite(path, change_tensors=change)
+    assert named in refused(path)
+
+
+@pytest.mark.parametrize("name", ["lecun1998", "tutorial"])
+def test_weights_of_another_network_are_refused(path, name):
+    def become(metadata):
+        metadata.update(network=name, options=build_network(name).options)
+
+    rewrite(path, change_metadata=become)
+    if name == "tutorial":  # the same keys and shapes: it is then what it says it is
+        assert load_checkpoint(path).network.name == "tutorial"
+    else:
+        assert "s2.coefficient" in refused(path)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch owned",)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt", ""])
+def test_a_renamed_pickle_is_refused_and_not_run(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / f"weights{suffix}"
+    file.write_bytes(pickle.dumps(Evil()))
+    refused(file)
+    torch.save({"features.0.weight": Evil()}, file)
+    refused(file)
+    assert [entry.name for entry in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_whole_pickled_network_is_refused(tmp_path):
+    torch.save(build_network("tutorial"), tmp_path / "model.pth")
+    assert "state_dict" in refused(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [],
+        {"features.0.weight": 3},
+        {"features.0.weight": torch.zeros(1)},
+        7,
+    ],
+)
+def test_a_pth_that_is_not_the_articles_is_refused(tmp_path, state):
+    torch.save(state, tmp_path / "other.pth")
+    refused(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize(
+    ("key", "tensor"),
+    [
+        ("classifier.4.weight", torch.tensor(1.0)),
+        ("classifier.4.weight", torch.zeros(10)),
+        ("classifier.4.weight", torch.zeros(0, 84)),
+        ("features.0.weight", torch.zeros(6, 1, 5, 5, dtype=torch.float16)),
+        ("features.0.weight", torch.full((6, 1, 5, 5), float("nan"))),
+        ("features.0.weight", torch.zeros(1).expand(2**40)),
+        ("features.0.weight", torch.zeros(6, 1, 5, 5).to_sparse()),
+    ],
+)
+def test_an_articles_file_with_wrong_tensors_is_refused(tmp_path, key, tensor):
+    from lenet.networks.tutorial import to_article
+
+    state = {**to_article(build_network("tutorial").state_dict()), key: tensor}
+    torch.save(state, tmp_path / "best_model.pth")
+    refused(tmp_path / "best_model.pth")
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(MAX_BYTES + 1))
+    (tmp_path / "bomb.pth").write_bytes(bomb.getvalue())
+    assert "unpacks" in refused(tmp_path / "bomb.pth")
+
+
+def test_a_good_file_may_begin_like_a_pickle(path):
+    """A safetensors file begins with its header's length; 0x480 is a pickle's first two bytes."""
+    save_checkpoint(path, checkpoint())
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    target = 0x480 if length <= 0x480 else 0x10480
+    header = data[8 : 8 + length] + b" " * (target - length)
+    path.write_bytes(struct.pack("<Q", target) + header + data[8 + length :])
+    assert path.read_bytes()[:2] == b"\x80\x04"
+    assert load_checkpoint(path).class_names == NAMES
+
+
+def header(text: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<Q", len(text) if length is None else length) + text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 7,
+        header(b"{}"),
+        header(b"{}", 2**63),
+        header(b"[" * 5000),
+        header(b'{"__metadata__":{"lenet":"7"}}'),
+        header(b'{"__metadata__":{"lenet":"' + b"[" * 100_000 + b'"}}'),
+        header(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'),
+        header(b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4]}}') + b"1234",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+    ],
+)
+def test_bytes_that_are_no_weight_file_are_refused(path, data):
+    path.write_bytes(data)
+    assert str(path) in refused(path)
+
+
+def test_a_truncated_file_is_refused_wherever_it_ends(path):
+    save_checkpoint(path, checkpoint())
+    data = path.read_bytes()
+    for length in (*range(0, 3000, 97), len(data) - 1):
+        path.write_bytes(data[:length])
+        refused(path)
+    path.write_bytes(data + b"\0")
+    refused(path)
+
+
+def test_a_file_larger_than_any_lenet_is_refused_unread(path, monkeypatch):
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    monkeypatch.setattr(checkpoints, "load_tensors", pytest.fail)
+    assert "bytes" in refused(path)
+
+
+def test_what_does_not_exist_is_named_and_a_near_miss_suggested(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "boxed_weights", lambda: {"fashion-mnist": {}, "mnist": {}})
+    message = refused("fashion-mnits")
+    assert "did you mean 'fashion-mnist'?" in message
+    assert "did you mean" not in refused("/nowhere/at/all")
+
+
+def test_every_name_in_the_box_loads_and_has_a_card():
+    for name, card in boxed_weights().items():
+        assert card
+        loaded = load_checkpoint(name)
+        assert loaded.network.num_classes == len(loaded.class_names)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    path.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LenetError, match="No space left"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    path.write_bytes(b"old")
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_that_is_not_there_is_an_error_with_the_path(tmp_path):
+    with pytest.raises(LenetError, match="nowhere"):
+        write_atomic(tmp_path / "nowhere" / "file", b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+def test_the_mode_is_what_the_umask_leaves(path):
+    before = os.umask(0o027)
+    try:
+        write_atomic(path, b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_return(path, monkeypatch):
+    steps = []
+    fsync, replace = os.fsync, type(path).replace
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda d: (
+            steps.append("folder" if stat.S_ISDIR(os.fstat(d).st_mode) else "file") or fsync(d)
+        ),
+    )
+    monkeypatch.setattr(type(path), "replace", lambda a, b: steps.append("rename") or replace(a, b))
+    write_atomic(path, b"new")
+    assert steps == (
+        ["file", "rename"] if sys.platform == "win32" else ["file", "rename", "folder"]
+    )
