@@ -691,9 +691,7 @@ class Backward(Pipeline):
         f.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
         return f
 
-    def _radial_basis_centers(
-        self, top: Func, features: Func, extents: dict[str, Extents]
-    ) -> None:
+    def _radial_basis_centers(self, top: Func, features: Func, extents: dict[str, Extents]) -> None:
         f, total = hl.Func("centers_gradient"), hl.Func("centers_lanes")
         i = hl.Var("i")
         r = hl.RDom([(0, self.blocks)], "centers_r")
@@ -702,13 +700,11 @@ class Backward(Pipeline):
         total[lane, k, i] += hl.f32(2) * difference * top[lane, i, r[0]]
         total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane)
         total.update().vectorize(lane)
-        f[k, i] = _sum_of_lanes("centers_sum", lambda l: total[l, k, i])[k, i]
+        f[k, i] = _sum_of_lanes("centers_sum", lambda l: total[l, k, i], k, i)[k, i]
         f.compute_root()
         self.write("output.centers", f, extents["output.centers"])
 
-    def _rows(
-        self, name: str, f: Func, units: int, scratch: dict[str, Extents]
-    ) -> Func:
+    def _rows(self, name: str, f: Func, units: int, scratch: dict[str, Extents]) -> Func:
         """A layer's output image by image, so that weights, not images, can be the lanes."""
         n = hl.Var("n")
         rows = hl.Func(f"{name}_rows")
@@ -872,9 +868,9 @@ class Backward(Pipeline):
         r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
         lanes[(lane, *variables)] = hl.f32(0)
         lanes[(lane, *variables)] += partial(lane, *variables, r[0])
-        f[variables] = _sum_of_lanes(
-            f"{title}_sum", lambda l: lanes[(l, *variables)], *variables
-        )[variables]
+        f[variables] = _sum_of_lanes(f"{title}_sum", lambda l: lanes[(l, *variables)], *variables)[
+            variables
+        ]
         lanes.compute_at(f, variables[0]).bound_extent(lane, LANES).vectorize(lane)
         lanes.update().vectorize(lane)
         f.compute_root()
@@ -893,9 +889,7 @@ class Backward(Pipeline):
         outgoing = connections.outgoing
         fan_out = len(outgoing[0])
         row = hl.Func("s2_row")
-        r = hl.RDom(
-            [(0, KERNEL_SIZE), (0, C3_SIZE), (0, KERNEL_SIZE), (0, fan_out)], "s2_row_r"
-        )
+        r = hl.RDom([(0, KERNEL_SIZE), (0, C3_SIZE), (0, KERNEL_SIZE), (0, fan_out)], "s2_row_r")
         kernel_column, column, kernel_row, j = r[0], r[1], r[2], r[3]
         if connections.is_dense:
             out, link = j, j * C1_MAPS + m
