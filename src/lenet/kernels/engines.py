@@ -1,5 +1,6 @@
 """Where a network runs: the fused CPU engine or torch, chosen once and said aloud."""
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,12 @@ class Engine:
         module : nn.Module
             Shares every parameter and buffer with `network`, which is moved to the device.
         """
-        return network.to(self.device)
+        network.to(self.device)
+        if self.name == "torch":
+            return network
+        from lenet.kernels.fuse import fuse
+
+        return fuse(network)
 
     def gather(
         self,
@@ -73,6 +79,10 @@ class Engine:
             When an index is not that of an image.
         """
         _check_gather(ink, indices, matrices)
+        if self.name == "fused" and ink.is_cpu and indices.is_cpu:
+            from lenet.kernels.fuse import gather
+
+            return gather(ink, indices, preprocessing, matrices)
         picked = ink.to(self.device)[indices.to(self.device)].float()
         if matrices is None:
             frame = nn.functional.pad(picked, (BORDER,) * 4)
@@ -102,10 +112,10 @@ class Engine:
         parts = []
         try:
             with torch.no_grad():
-                for chunk in torch.arange(len(ink)).split(_SCORES_CHUNK) if len(ink) else ():
+                # At least once, so that an empty set has its classes too.
+                for first in range(0, max(len(ink), 1), _SCORES_CHUNK):
+                    chunk = torch.arange(first, min(first + _SCORES_CHUNK, len(ink)))
                     parts.append(module(self.gather(images, chunk, preprocessing)).cpu())
-                if not parts:
-                    parts.append(module(torch.empty(0, 1, PADDED_SIZE, PADDED_SIZE)).cpu())
         finally:
             module.train(was_training)
         scores: NDArray[np.float32] = torch.cat(parts).numpy()
@@ -140,7 +150,21 @@ def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
         )
     place = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     where = "cuda" if place == "cuda" else f"cpu, {count} thread{'s' if count > 1 else ''}"
-    return Engine("torch", torch.device(place), f"engine torch on {where}")
+    missing = _why_not_fused(place)
+    if engine == "fused" and missing:
+        raise EngineError(f"engine fused was asked for, but {missing}; use --engine torch")
+    name = "torch" if engine == "torch" or missing else "fused"
+    why = f": {missing}" if missing and engine == "auto" else ""
+    return Engine(name, torch.device(place), f"engine {name} on {where}{why}")
+
+
+def _why_not_fused(place: str) -> str | None:
+    """What keeps the fused engine from running here, or None; loads nothing."""
+    if place != "cpu":
+        return "the fused engine runs on the CPU only"
+    if importlib.util.find_spec("halide") is None:
+        return "Halide is not installed (no wheel for every machine: pip install 'halide>=21,<22')"
+    return None
 
 
 def _check_gather(ink: Tensor, indices: Tensor, matrices: Any) -> None:

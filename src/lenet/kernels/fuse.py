@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules import module as torch_module
 
-from lenet.data.preprocessing import PADDED_SIZE
+from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
 from lenet.errors import EngineError
 from lenet.kernels import threads
 from lenet.networks import LeNet
@@ -418,6 +420,29 @@ def _is_norm(layer: nn.Module, maps: int) -> bool:
     )
 
 
+def gather(
+    ink: Tensor,
+    indices: Tensor,
+    preprocessing: Preprocessing,
+    matrices: NDArray[np.float32] | None = None,
+) -> Tensor:
+    """See `lenet.kernels.engines.Engine.gather`, which checks shapes and types."""
+    n, picked = len(ink), indices.contiguous()
+    images = torch.empty(len(picked), 1, PADDED_SIZE, PADDED_SIZE)
+    if len(picked) == 0:
+        return images
+    numbers = picked.numpy()
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < 0 or high >= n:
+        raise IndexError(f"index {low if low < 0 else high} is out of range for {n} images")
+    scaling = torch.tensor([preprocessing.factor, preprocessing.offset])
+    arguments = [_buffer(ink.contiguous()), _buffer(picked), _buffer(scaling)]
+    if matrices is not None:
+        arguments.append(_buffer(torch.from_numpy(np.ascontiguousarray(matrices))))
+    _kernel("gather", matrices is not None).call(*arguments, _buffer(images[:, 0]))
+    return images
+
+
 # --- Memory ---------------------------------------------------------------------------------
 
 
@@ -552,7 +577,7 @@ def _layout(architecture: "stages.Architecture") -> _Layout:
 _compiling = threading.Lock()
 
 
-def _kernel(name: str, architecture: "stages.Architecture") -> Any:
+def _kernel(name: str, architecture: "stages.Architecture | bool") -> Any:
     """A pipeline, compiled at its first use."""
     kernel = _compiled.get((name, architecture))
     if kernel is None:

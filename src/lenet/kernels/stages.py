@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import halide as hl
 
-from lenet.data.preprocessing import PADDED_SIZE
+from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE
 from lenet.networks.frame import (
     C1_MAPS,
     C3_MAPS,
@@ -693,14 +693,14 @@ class Backward(Pipeline):
 
     def _radial_basis_centers(self, top: Func, features: Func, extents: dict[str, Extents]) -> None:
         f, total = hl.Func("centers_gradient"), hl.Func("centers_lanes")
-        i = hl.Var("i")
+        unit = hl.Var("unit")
         r = hl.RDom([(0, self.blocks)], "centers_r")
-        difference = features[lane, k, r[0]] - self.w["output.centers"][k, i]
-        total[lane, k, i] = hl.f32(0)
-        total[lane, k, i] += hl.f32(2) * difference * top[lane, i, r[0]]
+        difference = features[lane, k, r[0]] - self.w["output.centers"][k, unit]
+        total[lane, k, unit] = hl.f32(0)
+        total[lane, k, unit] += hl.f32(2) * difference * top[lane, unit, r[0]]
         total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane)
         total.update().vectorize(lane)
-        f[k, i] = _sum_of_lanes("centers_sum", lambda l: total[l, k, i], k, i)[k, i]
+        f[k, unit] = _sum_of_lanes("centers_sum", lambda i: total[i, k, unit], k, unit)[k, unit]
         f.compute_root()
         self.write("output.centers", f, extents["output.centers"])
 
@@ -745,7 +745,7 @@ class Backward(Pipeline):
         r = hl.RDom([(0, self.blocks)], f"{name}_bias_r")
         lanes[lane, k] = hl.f32(0)
         lanes[lane, k] += gradient[lane, k, r[0]]
-        bias[k] = _sum_of_lanes(f"{name}_bias_sum", lambda l: lanes[l, k], k)[k]
+        bias[k] = _sum_of_lanes(f"{name}_bias_sum", lambda i: lanes[i, k], k)[k]
         lanes.compute_at(bias, k).bound_extent(lane, LANES).vectorize(lane)
         lanes.update().vectorize(lane)
         bias.compute_root().bound(k, 0, units)
@@ -785,7 +785,7 @@ class Backward(Pipeline):
         self.write(name, f, extents[name])
 
     def _sum_lanes_of_maps(self, f: Func, total: Func, maps: int) -> None:
-        f[m] = _sum_of_lanes(f"{total.name()}_sum", lambda l: total[l, m], m)[m]
+        f[m] = _sum_of_lanes(f"{total.name()}_sum", lambda i: total[i, m], m)[m]
         total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane)
         total.update().vectorize(lane)
         f.compute_root().bound(m, 0, maps).parallel(m)
@@ -850,7 +850,7 @@ class Backward(Pipeline):
             position, into = place % fan_out, place // fan_out
         self._sum_partials(
             "c3.weight",
-            lambda l, column, row, link, block: partial[l, column, row, position, into, block],
+            lambda i, column, row, link, block: partial[i, column, row, position, into, block],
             (column, row, link),
             extents["c3.weight"],
         )
@@ -868,7 +868,7 @@ class Backward(Pipeline):
         r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
         lanes[(lane, *variables)] = hl.f32(0)
         lanes[(lane, *variables)] += partial(lane, *variables, r[0])
-        f[variables] = _sum_of_lanes(f"{title}_sum", lambda l: lanes[(l, *variables)], *variables)[
+        f[variables] = _sum_of_lanes(f"{title}_sum", lambda i: lanes[(i, *variables)], *variables)[
             variables
         ]
         lanes.compute_at(f, variables[0]).bound_extent(lane, LANES).vectorize(lane)
@@ -951,13 +951,13 @@ class Backward(Pipeline):
         tile.update().unroll(column).unroll(m)
         self._sum_partials(
             "c1.weight",
-            lambda l, column, row, m, block: partial[l, column, row, m, block],
+            lambda i, column, row, m, block: partial[i, column, row, m, block],
             (column, row, m),
             extents["c1.weight"],
         )
         self._sum_partials(
             "c1.bias",
-            lambda l, m, block: partial[l, KERNEL_SIZE, 0, m, block],
+            lambda i, m, block: partial[i, KERNEL_SIZE, 0, m, block],
             (m,),
             extents["c1.bias"],
         )
@@ -983,3 +983,92 @@ def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Fun
 def backward(architecture: Architecture) -> Kernel:
     """The scores' gradient, the tape and the weights to every parameter's gradient."""
     return Backward(architecture).compile()
+
+
+# --- The data path --------------------------------------------------------------------------------
+
+
+def gather(distorted: bool) -> Kernel:
+    """Chosen pictures of a uint8 set, padded with paper, distorted if wanted, and scaled.
+
+    The bits are those of `lenet.data.preprocessing.Preprocessing.apply` and
+    `lenet.data.distortions.warp`: every product and sum is rounded as NumPy rounds it.
+    """
+    n = hl.Var("n")
+    ink = hl.ImageParam(hl.UInt(8), 3, "ink")
+    indices = hl.ImageParam(hl.Int(64), 1, "indices")
+    scaling = hl.ImageParam(hl.Float(32), 1, "scaling")
+    inputs = {"ink": ink, "indices": indices, "scaling": scaling}
+    pack(ink, ("all", INK_SIZE, INK_SIZE))
+    pack(indices, ("n",))
+    pack(scaling, (2,))
+    index = hl.unsafe_promise_clamped(
+        hl.cast(hl.Int(32), indices[n]), 0, hl.max(ink.dim(2).extent() - 1, 0)
+    )
+
+    def scaled(level: Expr) -> Expr:
+        return hl.strict_float(hl.strict_float(level * scaling[0]) + scaling[1])
+
+    images = hl.Func("images")
+    if not distorted:
+        images[x, y, n] = scaling[1]
+        r = hl.RDom([(0, INK_SIZE), (0, INK_SIZE)], "ink_r")
+        level = hl.cast(hl.Float(32), ink[r[0], r[1], index])
+        images[r[0] + BORDER, r[1] + BORDER, n] = scaled(level)
+        images.vectorize(x, LANES)
+        images.update().vectorize(r[0])
+    else:
+        matrices = hl.ImageParam(hl.Float(32), 3, "matrices")
+        inputs["matrices"] = matrices
+        pack(matrices, ("n", 2, 3))
+        # One pixel of paper around the ink: coordinates clipped to its far edge read paper alone.
+        side = INK_SIZE + 2
+        paper, cells = hl.Func("paper"), hl.Func("cells")
+        paper[x, y, n] = hl.cast(hl.UInt(32), 0)
+        r = hl.RDom([(0, INK_SIZE), (0, INK_SIZE)], "paper_r")
+        paper[r[0] + 1, r[1] + 1, n] = hl.cast(hl.UInt(32), ink[r[0], r[1], index])
+        # Each cell's four corners side by side, so that one look-up fetches all of them.
+        cells[x, y, n] = (
+            paper[x, y, n]
+            | (paper[x + 1, y, n] << 8)
+            | (paper[x, y + 1, n] << 16)
+            | (paper[x + 1, y + 1, n] << 24)
+        )
+
+        def source(axis: int) -> Expr:
+            def step(at: Expr) -> Expr:
+                return hl.cast(hl.Float(32), at) - hl.f32((PADDED_SIZE - 1) / 2)
+
+            across = hl.strict_float(matrices[0, axis, n] * step(x))
+            down = hl.strict_float(matrices[1, axis, n] * step(y))
+            place = hl.strict_float(hl.strict_float(across + matrices[2, axis, n]) + down)
+            origin = hl.f32((PADDED_SIZE - 1) / 2 - BORDER + 1)
+            return hl.clamp(hl.strict_float(place + origin), hl.f32(0), hl.f32(side - 1))
+
+        column, row = source(0), source(1)
+        left = hl.clamp(hl.cast(hl.Int(32), column), 0, side - 2)
+        top = hl.clamp(hl.cast(hl.Int(32), row), 0, side - 2)
+        cell = cells[left, top, n]
+        corners = [hl.cast(hl.Float(32), (cell >> (8 * i)) & 255) for i in range(4)]
+
+        def between(low: Expr, high: Expr, share: Expr) -> Expr:
+            return hl.strict_float(low + hl.strict_float(share * (high - low)))
+
+        share = hl.strict_float(column - hl.cast(hl.Float(32), left))
+        upper, lower = between(*corners[:2], share), between(*corners[2:], share)
+        level = between(upper, lower, hl.strict_float(row - hl.cast(hl.Float(32), top)))
+        images[x, y, n] = scaled(level)
+        images.vectorize(x, LANES)
+        paper.compute_at(images, n).vectorize(x, LANES)
+        paper.update().vectorize(r[0])
+        cells.compute_at(images, n).vectorize(x, LANES)
+    task = hl.Var("task")
+    images.bound(x, 0, PADDED_SIZE).bound(y, 0, PADDED_SIZE)
+    images.split(n, task, n, LANES, hl.TailStrategy.GuardWithIf).parallel(task)
+    if not distorted:
+        images.update().split(n, task, n, LANES, hl.TailStrategy.GuardWithIf).parallel(task)
+    pack(images.output_buffer(), ("n", PADDED_SIZE, PADDED_SIZE))
+    call = hl.Pipeline([images]).compile_to_callable(
+        list(inputs.values()), hl.get_jit_target_from_environment()
+    )
+    return Kernel(call, tuple(inputs), ("images",))
