@@ -1,7 +1,7 @@
 # Two commands: `make` trains a LeNet-5 on built-in digits, `make test` runs every check.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
 .PHONY: train test bench tables clean
@@ -19,17 +19,21 @@ test: .venv/.installed-for-tests
 bench: .venv/.installed-for-tests
 	$(BIN)/lenet bench
 
-# The README's tables, from results/*.json.
+# The tables and the roofline of the documentation, from results/*.json.
 tables: .venv/.installed
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/roofline.py
 
 .venv/.installed: $(SETUP)
-	$(PYTHON) -m venv .venv
-	$(PIP) --editable .
+	@echo "Installing lenet into .venv; this takes a minute or two."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lenet needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --editable .
 	@touch $@
 
 .venv/.installed-for-tests: .venv/.installed
-	$(PIP) --editable '.[bench,test]'
+	@echo "Installing what the tests need."
+	@$(PIP) --editable '.[bench,test]'
 	@touch $@
 
 clean:

@@ -26,6 +26,7 @@ HEADS = {
     "stages": {
         "en": "stage | tutorial, 64: µs | of the peak | tutorial, 256: µs | of the peak",
     },
+    "facts": {"en": "the run | "},
 }
 TASKS = {
     "en": {"training": "training", "inference": "inference", "batch": "batch"},
@@ -100,7 +101,25 @@ def stages(language: str) -> list[list[str]]:
     return rows
 
 
-TABLES = {"accuracy": accuracy, "speed": speed, "stages": stages}
+def facts(language: str) -> list[list[str]]:
+    """What else the run says."""
+    bench = read(RESULTS / "bench.json")
+    rows = [
+        ["machine", f"{bench['machine']}, {bench['threads']} threads"],
+        ["versions", ", ".join(f"{name} {version}" for name, version in bench["versions"].items())],
+        ["engine", bench["engine"]],
+        ["float32 matrix product", f"{bench['peak_gflops']:.0f} GFLOP/s"],
+        ["memory, copying", f"{bench['memory_gb_per_second']:.0f} GB/s"],
+    ]
+    for network, seconds in bench["compile_seconds"].items():
+        rows.append([f"first use of `{network}` in a process", f"{seconds:.1f} s of compiling"])
+    if bench["training_memory_mb"] is not None:
+        memory = f"{bench['training_memory_mb']:.0f} MB beyond `import torch`"
+        rows.append(["memory of a Fashion-MNIST training", memory])
+    return rows
+
+
+TABLES = {"accuracy": accuracy, "speed": speed, "stages": stages, "facts": facts}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -112,7 +131,11 @@ def table(name: str, language: str) -> str:
     """Markdown; numbers to the right."""
     head = HEADS[name][language].split(" | ")
     rows = TABLES[name](language)
-    lines = [head, ["---", *["---:" if name != "accuracy" else "---"] * (len(head) - 1)], *rows]
+    lines = [
+        head,
+        ["---", *["---:" if name in ("speed", "stages") else "---"] * (len(head) - 1)],
+        *rows,
+    ]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

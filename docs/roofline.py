@@ -1,0 +1,80 @@
+"""Draw docs/images/roofline.png: what results/bench.json reached, under that machine's limits."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lenet.benchmark.results import flops_per_image
+from lenet.networks import build_network
+from lenet.networks.summary import summarize
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 256
+FLOAT = 4
+IMAGE = 32 * 32
+OPTIMIZER_PASSES = 7  # Adam: weight, gradient and two moments read, three of them written
+COLOURS = {"lenet": "#c2410c", "torch-eager": "#2563eb", "torch-compile": "#0d9488"}
+
+
+def numbers_moved(fused: bool) -> float:
+    """Numbers of one `tutorial` training step, for an image, that go to the caches or back.
+
+    Layer by layer, each operation reads its inputs and writes its output. Fused, an activation is
+    written once and read once more on the way back; what lies between stays in registers and L1.
+    """
+    network = build_network("tutorial")
+    layers = {row.layer: int(np.prod(row.output_shape)) for row in summarize(network)}
+    parameters = sum(p.numel() for p in network.parameters())
+    weights = (2 + 1 + OPTIMIZER_PASSES) * parameters / BATCH  # both ways, gradient, update
+    if fused:
+        return IMAGE + 2 * sum(layers.values()) + IMAGE + weights
+    sizes = [IMAGE, *layers.values()]
+    moved = 0
+    for name, before, after in zip(layers, sizes, sizes[1:], strict=True):
+        moved += before + after  # forward
+        moved += after + after + before + before  # both gradients: the input, the output's, ours
+        if name not in ("s2", "s4", "output"):  # squashing: forward, and back from the output
+            moved += 2 * after + 3 * after
+    return moved + weights
+
+
+def main() -> None:
+    bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
+    peak, bandwidth = bench["peak_gflops"], bench["memory_gb_per_second"]
+    flops = sum(flops_per_image("tutorial", "training").values())
+    intensities = {
+        who: flops / FLOAT / numbers_moved(fused=who == "lenet")
+        for who in ("lenet", "torch-eager", "torch-compile")
+    }
+    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axis = np.geomspace(1, 100, 200)
+    axes.loglog(axis, np.minimum(axis * bandwidth, peak), color="#334155", linewidth=2)
+    axes.text(95, peak * 1.05, f"matrix product {peak:.0f} GFLOP/s", ha="right", va="bottom")
+    axes.text(1.05, 1.15 * bandwidth, f"memory\n{bandwidth:.0f} GB/s", ha="left", va="bottom")
+    for row in bench["rows"]:
+        key = (row["task"], row["network"], row["batch_size"])
+        if key == ("training", "tutorial", BATCH) and row["who"] in intensities:
+            reached = row["images_per_second"] * flops / 1e9
+            place = intensities[row["who"]]
+            axes.plot(place, reached, "o", markersize=9, color=COLOURS[row["who"]])
+            label = f"{row['who']}: {reached:.0f} GFLOP/s, {reached / peak:.0%}"
+            axes.annotate(label, (place, reached), (10, -4), textcoords="offset points")
+    axes.set_xlabel("operations for each byte moved")
+    axes.set_ylabel("GFLOP/s")
+    axes.set_title(
+        f"Training `tutorial`, batch {BATCH} · {bench['machine']} · {bench['threads']} threads",
+        loc="left",
+        fontsize=10,
+    )
+    axes.set_xlim(1, 100)
+    axes.set_ylim(10, 2 * peak)
+    axes.grid(color="#e2e8f0")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(ROOT / "docs" / "images" / "roofline.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The documentation's numbers are those of results/, and its tables say them right."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_page_is_as_results_has_it(tables: ModuleType) -> None:
+    for name, language in tables.PAGES.items():
+        text = (ROOT / name).read_text("utf-8")
+        assert tables.MARKED.search(text), f"{name} has no marked table"
+        assert tables.render(text, language) == text, f"{name} is stale: run `make tables`"
+
+
+def test_both_readmes_have_the_same_tables_headings_and_commands() -> None:
+    english, chinese = (
+        (ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md")
+    )
+
+    def skeleton(text: str) -> list[str]:
+        """Heading levels, marks, fences, picture targets and commands, without their remarks."""
+        parts = r"^(#+|<!--.*-->|```.*|(?:lenet|make|py|\.venv).*?(?=  |$))|^!\[.*\](\(.*\))"
+        return ["".join(found) for found in re.findall(parts, text, re.MULTILINE)]
+
+    assert len(skeleton(english)) > 50
+    assert skeleton(english) == skeleton(chinese)
+
+
+def test_pictures_and_pages_that_are_linked_exist() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_tables_from_made_up_results(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seeds(*seconds: float) -> list[dict[str, float]]:
+        return [{"seconds": each} for each in seconds]
+
+    result = {
+        "data": {"name": "mnist"},
+        "network": "modern",
+        "recipe": {"name": "digit", "epochs": 40},
+        "parameters": 61706,
+        "engine": "fused",
+        "train_accuracy": {"mean": 0.99, "sd": 0.001, "n": 2},
+        "test_accuracy": {"mean": 0.98765, "sd": 0.0012, "n": 2},
+        "seeds": seeds(10, 20),
+    }
+    rows = [
+        {"task": "training", "network": "tutorial", "batch_size": 64, "who": who}
+        | {"images_per_second": speed, "low": speed, "high": speed}
+        for who, speed in (("torch-eager", 10_000), ("lenet", 60_000))
+    ]
+    (tmp_path / "accuracy-mnist.json").write_text(json.dumps(result))
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": rows, "stages": []}))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    page = (
+        "a\n<!-- table: accuracy -->\nold\n<!-- end -->\nb\n<!-- table: speed -->\n<!-- end -->\n"
+    )
+    lines = tables.render(page, "en").splitlines()
+    assert lines[0] == "a"
+    assert lines[4] == (
+        "| mnist | `modern` / `digit` | 61,706 | 40 | 99.00 ± 0.10 | **98.77 ± 0.12** | 2 | 15 |"
+    )
+    assert lines[-2] == (
+        "| training, `tutorial`, batch 64 | **60,000** | 10,000 (6.0×) | – | – | – | – |"
+    )
+    assert tables.render(tables.render(page, "en"), "en") == tables.render(page, "en")
