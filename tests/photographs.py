@@ -75,6 +75,9 @@ def photograph(digit, label, seed, index):
     for _ in range(rng.integers(0, 7)):
         speck(cover, rng, pen)
 
+    blur = min(rng.uniform(0, 0.003) * long, pen / 4)
+    if blur > 0.3:  # of the ink alone: paper and light are smooth already
+        cover = ndimage.gaussian_filter(cover, blur)
     inverted = bool(rng.random() < 0.3)
     paper_colour, pen_colour = colours(rng, inverted)
     light = lighting(rng, height, width)
@@ -82,16 +85,13 @@ def photograph(digit, label, seed, index):
         rng.uniform(0, 0.04) * (smooth(rng, cover.shape, fineness) - 0.5)
         for fineness in (1 / 60, 1 / 8, 1.0)
     )
-    blur = min(rng.uniform(0, 0.003) * long, pen / 4)
     noise = rng.uniform(0, 6)
-    planes = []
-    for on_paper, of_pen in zip(paper_colour, pen_colour, strict=True):
-        plane = (on_paper + (of_pen - on_paper) * cover) * light * (1 + grain) * 255
-        if blur > 0.3:
-            plane = ndimage.gaussian_filter(plane, blur)
-        planes.append(plane)
+    light *= 255 * (1 + grain)
     grey_noise = noise * rng.standard_normal(cover.shape, np.float32)
-    pixels = np.clip(np.stack(planes, -1) + grey_noise[:, :, None], 0, 255).astype(np.uint8)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for channel, (on_paper, of_pen) in enumerate(zip(paper_colour, pen_colour, strict=True)):
+        plane = (np.float32(on_paper) + np.float32(of_pen - on_paper) * cover) * light
+        pixels[:, :, channel] = np.clip(plane + grey_noise, 0, 255)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=int(rng.integers(35, 96)))
     return Photograph(file.getvalue(), int(label), inverted, (height, width), pen, digit_size)
@@ -271,7 +271,6 @@ def main():
     arguments = parser.parse_args()
 
     from lenet.classifier import Classifier
-
     from lenet.data.datasets import load_dataset
 
     part = load_dataset("mnist").part(arguments.part)

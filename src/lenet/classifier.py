@@ -184,6 +184,7 @@ class Classifier:
                 f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {ink.shape} {ink.dtype}; "
                 f"predict takes pictures of any shape"
             )
+        ink = np.require(ink, requirements="W")  # torch warns of arrays that cannot be written to
         return self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
 
     def _prediction(

@@ -393,8 +393,8 @@ def _without_paper(work: Levels) -> tuple[Levels, bool]:
     from scipy import ndimage
 
     height, width = work.shape
-    factor = max(1, max(height, width) // _LIGHT_SIDE)
-    coarse = ndimage.gaussian_filter(work, factor / 2)[factor // 2 :: factor, factor // 2 :: factor]
+    factor = -(-max(height, width) // _LIGHT_SIDE)
+    coarse = np.array(Image.fromarray(work).reduce(factor))
     coarse, bowl, inverted = _flattened(coarse)
     if inverted:
         work = -work
@@ -419,7 +419,10 @@ def _flattened(coarse: Levels) -> tuple[Levels, Levels, bool]:
     """
     height, width = coarse.shape
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    terms = np.stack([x**i * y**j for i in range(4) for j in range(4 - i)], -1)  # (H, W, 10)
+    x_powers, y_powers = (1, x, x * x, x * x * x), (1, y, y * y, y * y * y)
+    terms = np.stack(
+        [x_powers[i] * y_powers[j] * np.ones_like(x) for i in range(4) for j in range(4 - i)], -1
+    )  # (H, W, 10)
     # Paper is most likely at the border: the fit starts there. A quarter of the points will do.
     border = np.maximum(abs(x), abs(y)) > 0.8
     some = (slice(None, None, 2), slice(None, None, 2))
@@ -515,11 +518,11 @@ def _render(
 
     top, left, bottom, right = box
     height, width = strength.shape
-    grown = ndimage.binary_dilation(mask, np.ones((3, 3)))
-    # One pixel of paper around, also where the ink touches the edge.
     around = (max(top - 2, 0), max(left - 2, 0), min(bottom + 2, height), min(right + 2, width))
     rows, columns = slice(around[0], around[2]), slice(around[1], around[3])
-    cut = np.pad(np.where(grown, np.clip(strength, 0, 1), 0)[rows, columns], 1)
+    # The grey edge of the ink belongs to it; and one pixel of paper around, also at the edge.
+    grown = ndimage.binary_dilation(mask[rows, columns], np.ones((3, 3)))
+    cut = np.pad(np.where(grown, np.clip(strength[rows, columns], 0, 1), 0), 1)
     scale = _GRID / max(bottom - top, right - left)
     size = tuple(max(1, round(side * scale)) for side in cut.shape)
     fine = Image.fromarray(cut.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC)
