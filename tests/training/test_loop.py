@@ -1,0 +1,304 @@
+"""The training loop: what it learns from, what it keeps, and that it can stop and go on."""
+
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from lenet.data.datasets import load_dataset
+from lenet.data.distortions import Distortions
+from lenet.data.splits import Split, Splits
+from lenet.errors import DataError, LenetError
+from lenet.kernels.engines import Engine, select_engine
+from lenet.networks import build_network
+from lenet.training import loop
+from lenet.training.loop import choose_optimizer, measure, train
+from lenet.training.recipes import Recipe
+
+PLAIN = Recipe("plain", epochs=3, learning_rate=0.002, batch_size=64, initialization="kaiming")
+RICH = dataclasses.replace(
+    PLAIN,
+    optimizer="adamw",
+    schedule="one-cycle",
+    distortions=Distortions(shift=1, rotate=0.1),
+    weight_decay=0.01,
+    label_smoothing=0.05,
+    weight_average=0.9,
+    pixels="standardized",
+)
+OPTIONS = {"batch_norm": True, "dropout": 0.25}
+
+
+@pytest.fixture(scope="module")
+def digits() -> Splits:
+    """A quarter of the built-in digits: enough to learn something, quick."""
+    splits = load_dataset("digits")
+    few = slice(0, 330)
+    train_part = Split(splits.train.images[few], splits.train.labels[few])
+    return dataclasses.replace(splits, train=train_part)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return select_engine("torch", "cpu")
+
+
+class Watching(Engine):
+    """An engine that notes what it is asked to gather and to score."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.name, engine.device, engine.notice)
+        object.__setattr__(self, "batches", [])
+        object.__setattr__(self, "scored", [])
+
+    def gather(self, ink, indices, preprocessing, matrices=None):
+        self.batches.append(indices.tolist())
+        return super().gather(ink, indices, preprocessing, matrices)
+
+    def scores(self, module, ink, preprocessing):
+        self.scored.append(ink)
+        before = len(self.batches)
+        scores = super().scores(module, ink, preprocessing)
+        del self.batches[before:]
+        return scores
+
+
+def same(a, b) -> bool:
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_it_learns(digits, engine):
+    recipe = dataclasses.replace(RICH, epochs=8)
+    network, history, state = train(build_network("modern"), digits, recipe, engine=engine)
+    assert history[-1].validation_accuracy > 0.8
+    assert history[-1].validation_loss < history[0].validation_loss
+    assert state.history is history
+    assert not network.training
+
+
+def test_every_image_is_seen_once_an_epoch_in_a_new_order(digits, engine):
+    """Others dropped the last partial batch, or shuffled on one device only."""
+    watching = Watching(engine)
+    train(build_network("modern"), digits, PLAIN, engine=watching)
+    steps = math.ceil(330 / 64)
+    assert len(watching.batches) == PLAIN.epochs * steps
+    orders = []
+    for epoch in range(PLAIN.epochs):
+        batches = watching.batches[epoch * steps : (epoch + 1) * steps]
+        assert [len(batch) for batch in batches] == [64] * 5 + [10]
+        orders.append([index for batch in batches for index in batch])
+        assert Counter(orders[-1]) == Counter(range(330))
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_an_image_of_the_last_partial_batch_counts_as_much_as_any(digits, engine, monkeypatch):
+    """Others gave the one image of a short batch the weight of a whole batch."""
+    five = Split(digits.train.images[:5], digits.train.labels[:5])
+    few = dataclasses.replace(
+        digits, train=five, validation=Split(five.images[:0], five.labels[:0])
+    )
+    # So small a rate that the weights of the last step are, but for rounding, the first ones.
+    recipe = dataclasses.replace(PLAIN, optimizer="sgd", epochs=1, batch_size=4, learning_rate=1e-9)
+    gradients = []
+
+    def watched(recipe, network):
+        optimizer = choose_optimizer(recipe, network)
+        step = optimizer.step
+        optimizer.step = lambda: (gradients.append(network.output.bias.grad.clone()), step())
+        return optimizer
+
+    monkeypatch.setattr(loop, "choose_optimizer", watched)
+    watching = Watching(engine)
+    network, _, _ = train(build_network("modern"), few, recipe, engine=watching)
+    (_, last) = watching.batches
+    images = engine.gather(
+        torch.from_numpy(five.images), torch.tensor(last), recipe.preprocessing(few)
+    )
+    error = functional.cross_entropy(network(images), torch.from_numpy(five.labels[last]))
+    (of_one_image,) = torch.autograd.grad(error, network.output.bias)
+    torch.testing.assert_close(gradients[-1], of_one_image / 4)
+
+
+def test_train_figures_are_means_over_images_not_over_batches(digits, engine):
+    scores = torch.tensor([[9.0, 0.0], [0.0, 9.0], [9.0, 0.0]])
+    loss, accuracy = measure(scores, torch.tensor([0, 1, 1]), functional.cross_entropy)
+    assert accuracy == 2 / 3
+    assert loss == pytest.approx(9 / 3, abs=1e-3)
+    _, history, _ = train(build_network("modern"), digits, PLAIN, engine=engine)
+    assert round(history[0].train_accuracy * 330) == pytest.approx(history[0].train_accuracy * 330)
+
+
+def test_the_test_part_is_never_looked_at(digits, engine):
+    """Others measured validation on test data."""
+    poisoned = dataclasses.replace(
+        digits, test=Split(np.zeros((3, 28, 28), np.uint8), np.array([99, -1, 7]))
+    )
+    watching = Watching(engine)
+    a, _, _ = train(build_network("modern"), poisoned, PLAIN, engine=watching)
+    assert all(ink is poisoned.validation.images for ink in watching.scored)
+    b, _, _ = train(build_network("modern"), digits, PLAIN, engine=engine)
+    assert same(a, b)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, RICH], ids=["plain", "rich"])
+@pytest.mark.parametrize("name", ["auto", "torch"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(digits, recipe, name):
+    engine = select_engine(name, "cpu")
+    a, _, _ = train(build_network("modern", **OPTIONS), digits, recipe, engine=engine)
+    torch.rand(7)
+    np.random.random(7)  # noqa: NPY002 (the global generators must not matter)
+    b, _, _ = train(build_network("modern", **OPTIONS), digits, recipe, engine=engine)
+    assert same(a, b)
+    other = dataclasses.replace(recipe, seed=1)
+    c, _, _ = train(build_network("modern", **OPTIONS), digits, other, engine=engine)
+    assert not same(a, c)
+
+
+def test_the_global_generators_are_left_as_they_were(digits, engine):
+    network = build_network("modern", **OPTIONS)
+    before = torch.get_rng_state()
+    train(network, digits, RICH, engine=engine)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_the_network_held_before_does_not_matter(digits, engine):
+    fresh, _, _ = train(build_network("modern", **OPTIONS), digits, RICH, engine=engine)
+    used = build_network("modern", **OPTIONS)
+    train(used, digits, PLAIN, engine=engine)
+    again, _, _ = train(used, digits, RICH, engine=engine)
+    assert same(fresh, again)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("name", ["tutorial", "modern", "lecun1998"])
+@pytest.mark.parametrize("stop", [1, 2])
+def test_going_on_from_any_epoch_gives_the_same_bits(digits, engine, name, optimizer, stop):
+    options = OPTIONS if name == "modern" else {}
+    recipe = dataclasses.replace(RICH, optimizer=optimizer)
+    states = []
+    through, history, last = train(
+        build_network(name, **options),
+        digits,
+        recipe,
+        engine=engine,
+        on_epoch=lambda epoch, state: states.append(state),
+    )
+    resumed, again, state = train(
+        build_network(name, **options), digits, recipe, engine=engine, state=states[stop - 1]
+    )
+    assert same(through, resumed)
+    assert [e.validation_loss for e in again] == [e.validation_loss for e in history]
+    assert state.best_epoch == last.best_epoch
+    assert state.tensors.keys() == last.tensors.keys()
+    for key in state.tensors:
+        assert torch.equal(state.tensors[key], last.tensors[key]), key
+
+
+def test_going_on_after_the_last_epoch_only_gives_the_best_weights(digits, engine):
+    through, _, last = train(build_network("modern"), digits, PLAIN, engine=engine)
+    again, history, _ = train(build_network("modern"), digits, PLAIN, engine=engine, state=last)
+    assert same(through, again)
+    assert len(history) == PLAIN.epochs
+
+
+def figures(accuracy: float, loss: float) -> loop.Epoch:
+    return loop.Epoch(1, 0.1, 1.0, 0.5, loss, accuracy, 1.0, 1.0)
+
+
+def test_better_is_fewer_validation_errors_then_the_smaller_loss():
+    assert loop._better(figures(0.9, 2.0), figures(0.8, 1.0))
+    assert not loop._better(figures(0.8, 1.0), figures(0.9, 2.0))
+    assert loop._better(figures(0.9, 1.0), figures(0.9, 2.0))
+    assert not loop._better(figures(0.9, 1.0), figures(0.9, 1.0))
+
+
+def test_the_best_weights_are_not_overwritten_by_worse_ones(digits, engine):
+    """Others saved "best" after every epoch."""
+    wild = dataclasses.replace(PLAIN, epochs=6, learning_rate=0.03, optimizer="adam")
+    measured = {}
+    network, history, state = train(
+        build_network("modern"),
+        digits,
+        wild,
+        engine=engine,
+        on_epoch=lambda epoch, state: measured.setdefault(epoch.epoch, state.part("network")),
+    )
+    best = max(history, key=lambda e: (e.validation_accuracy, -e.validation_loss))
+    assert state.best_epoch == best.epoch
+    assert history[-1].epoch != best.epoch, "choose a wilder recipe: the last epoch was the best"
+    kept = network.state_dict()
+    assert all(torch.equal(kept[key], measured[best.epoch][key]) for key in kept)
+    scores = engine.scores(network, digits.validation.images, wild.preprocessing(digits))
+    right = (scores.argmax(1) == digits.validation.labels).mean()
+    assert right == best.validation_accuracy
+
+
+def test_averaged_weights_are_what_is_measured_and_kept(digits, engine):
+    recipe = dataclasses.replace(PLAIN, weight_average=0.99, epochs=2)
+    network, history, state = train(build_network("modern"), digits, recipe, engine=engine)
+    assert not torch.equal(state.part("average")["c1.weight"], state.part("network")["c1.weight"])
+    scores = engine.scores(network, digits.validation.images, recipe.preprocessing(digits))
+    right = (scores.argmax(1) == digits.validation.labels).mean()
+    assert right == history[state.best_epoch - 1].validation_accuracy
+
+
+def test_patience_ends_a_training_that_gets_no_better(digits, engine):
+    hopeless = dataclasses.replace(PLAIN, epochs=50, learning_rate=1e-12, patience=2)
+    _, history, state = train(build_network("modern"), digits, hopeless, engine=engine)
+    assert len(history) == state.best_epoch + 2 < 50
+
+
+def test_without_validation_images_the_last_epoch_is_kept(digits, engine):
+    nothing = Split(digits.train.images[:0], digits.train.labels[:0])
+    _, history, state = train(
+        build_network("modern"),
+        dataclasses.replace(digits, validation=nothing),
+        PLAIN,
+        engine=engine,
+    )
+    assert state.best_epoch == PLAIN.epochs
+    assert all(math.isnan(epoch.validation_accuracy) for epoch in history)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_training_that_diverges_ends_in_one_clear_error(digits, engine, optimizer):
+    recipe = dataclasses.replace(PLAIN, learning_rate=1e30, optimizer=optimizer)
+    with pytest.raises(LenetError, match=r"diverged in epoch 1.*smaller learning rate"):
+        train(build_network("modern"), digits, recipe, engine=engine)
+
+
+def test_a_batch_larger_than_the_set_is_the_set(digits, engine):
+    large = dataclasses.replace(PLAIN, batch_size=10_000)
+    exact = dataclasses.replace(PLAIN, batch_size=330)
+    a, _, _ = train(build_network("modern"), digits, large, engine=engine)
+    b, _, _ = train(build_network("modern"), digits, exact, engine=engine)
+    assert same(a, b)
+
+
+def test_data_that_do_not_fit_the_network_are_refused(digits, engine):
+    with pytest.raises(DataError, match="num_classes=10"):
+        train(build_network("modern", num_classes=3), digits, PLAIN, engine=engine)
+    empty = dataclasses.replace(
+        digits, train=Split(digits.train.images[:0], digits.train.labels[:0])
+    )
+    with pytest.raises(DataError, match="no training images"):
+        train(build_network("modern"), empty, PLAIN, engine=engine)
+    odd = Split(digits.train.images[:2], np.array([0, 10]))
+    with pytest.raises(DataError, match="0 to 10"):
+        train(build_network("modern"), dataclasses.replace(digits, train=odd), PLAIN, engine=engine)
+
+
+def test_engines_that_differ_only_in_speed_learn_the_same(digits):
+    recipe = dataclasses.replace(PLAIN, epochs=1)
+    _, (auto,), _ = train(
+        build_network("modern"), digits, recipe, engine=select_engine("auto", "cpu")
+    )
+    _, (plain,), _ = train(
+        build_network("modern"), digits, recipe, engine=select_engine("torch", "cpu")
+    )
+    assert auto.validation_loss == pytest.approx(plain.validation_loss, rel=0.02)

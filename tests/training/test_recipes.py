@@ -1,0 +1,120 @@
+"""Recipes refuse what cannot be, by name, and come back from JSON."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from lenet.data.distortions import Distortions
+from lenet.data.preprocessing import PREPARATIONS
+from lenet.errors import InputError
+from lenet.networks import NETWORKS
+from lenet.training.loop import choose_optimizer, learning_rate
+from lenet.training.recipes import RECIPES, SMALL, Recipe, default_recipe, find_recipe
+
+
+def test_the_articles_recipe_is_the_articles():
+    recipe = RECIPES["article"]
+    assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 0.001, "constant")
+    assert (recipe.batch_size, recipe.epochs) == (64, 20)
+    assert (recipe.initialization, recipe.pixels) == ("torch", "unit")
+    assert recipe.distortions == Distortions()
+    assert recipe.weight_decay == recipe.label_smoothing == recipe.weight_average == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("epochs", v) for v in (0, -1, 1.5, "3", None, True, math.nan)],
+        *[("batch_size", v) for v in (0, -64, 2.0)],
+        *[("learning_rate", v) for v in (0, -0.1, math.nan, math.inf, "0.1", None)],
+        *[("weight_decay", v) for v in (-0.01, math.nan, math.inf)],
+        *[("label_smoothing", v) for v in (-0.1, 1, math.nan)],
+        *[("weight_average", v) for v in (-0.1, 1, math.nan)],
+        *[("patience", v) for v in (0, -2, 0.5)],
+        *[("seed", v) for v in (-1, 0.5, None)],
+        *[("optimizer", v) for v in ("lion", None)],
+        ("schedule", "cosine"),
+        ("initialization", "zeros"),
+        ("pixels", "colour"),
+        ("loss", "hinge"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_constraint(field, value):
+    with pytest.raises(InputError) as caught:
+        dataclasses.replace(RECIPES["tuned"], **{field: value})
+    message = str(caught.value)
+    assert field in message
+    assert repr(value) in message
+    assert "must be" in message or "use one of" in message
+
+
+def test_numpy_numbers_are_numbers():
+    recipe = dataclasses.replace(
+        RECIPES["tuned"], epochs=np.int64(3), learning_rate=np.float32(0.5), seed=np.uint8(7)
+    )
+    assert json.loads(json.dumps(recipe.to_dict()))["epochs"] == 3
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_comes_back_from_json(name):
+    recipe = RECIPES[name]
+    assert recipe.name == name
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.parametrize("values", [{}, {"name": "x"}, {"distortions": {"colour": 1}}])
+def test_what_is_no_recipe_is_refused(values):
+    with pytest.raises(InputError, match="recipe"):
+        Recipe.from_dict(values)
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    assert find_recipe("tuned") is RECIPES["tuned"]
+    with pytest.raises(InputError, match="did you mean 'article'"):
+        find_recipe("artcle")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("preparation", PREPARATIONS)
+def test_every_network_has_a_default(network, preparation):
+    large = default_recipe(network, preparation, SMALL)
+    assert large == default_recipe(network, preparation)
+    small = default_recipe(network, preparation, SMALL - 1)
+    assert small.batch_size <= large.batch_size
+    if network == "modern":
+        assert large.distortions.flip == (preparation == "garment")  # no digit is mirrored
+
+
+def test_no_default_for_what_is_no_network():
+    with pytest.raises(InputError, match="lenet6"):
+        default_recipe("lenet6")
+
+
+def test_a_constant_rate_is_constant():
+    assert {learning_rate(RECIPES["article"], p) for p in (0, 0.3, 0.999)} == {0.001}
+
+
+def test_one_cycle_rises_for_a_third_and_falls_to_nothing():
+    recipe = RECIPES["tuned"]
+    rates = [learning_rate(recipe, step / 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(recipe.learning_rate / 25)
+    assert max(rates) == pytest.approx(recipe.learning_rate)
+    assert rates.index(max(rates)) == 300
+    assert rates[:301] == sorted(rates[:301])
+    assert rates[300:] == sorted(rates[300:], reverse=True)
+    assert 0 < rates[-1] < recipe.learning_rate / 1e4
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_the_optimizer_takes_the_recipes_numbers(optimizer):
+    """Others accepted an argument and ignored it."""
+    from lenet.networks import build_network
+
+    recipe = Recipe("x", optimizer=optimizer, learning_rate=0.25, weight_decay=0.125)
+    built = choose_optimizer(recipe, build_network("tutorial"))
+    assert type(built).__name__.lower() == optimizer
+    (group,) = built.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)

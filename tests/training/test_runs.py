@@ -1,0 +1,335 @@
+"""The run folder: what is in it, and that no interruption changes what comes out."""
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import multiprocessing
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet import checkpoints
+from lenet.checkpoints import load_checkpoint
+from lenet.data import datasets
+from lenet.data.distortions import Distortions
+from lenet.data.splits import Split
+from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
+from lenet.kernels.engines import select_engine
+from lenet.training import runs
+from lenet.training.recipes import Recipe
+from lenet.training.runs import create_run, finish_run, open_run, train_run
+
+RECIPE = Recipe(
+    "quick",
+    optimizer="adamw",
+    learning_rate=0.004,
+    schedule="one-cycle",
+    epochs=4,
+    initialization="kaiming",
+    pixels="standardized",
+    distortions=Distortions(shift=1),
+    weight_average=0.9,
+)
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch):
+    """The built-in digits with a fifth of the training images: quick, and still real."""
+
+    def load(name_or_folder, **options):
+        splits = datasets.load_dataset(name_or_folder, **options)
+        few = Split(splits.train.images[::5], splits.train.labels[::5])
+        return dataclasses.replace(splits, train=few)
+
+    monkeypatch.setattr(runs, "load_dataset", load)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return select_engine("torch", "cpu")
+
+
+@pytest.fixture
+def begun(tmp_path, engine):
+    return create_run("digits", "modern", RECIPE, out=tmp_path / "runs", engine=engine)
+
+
+@pytest.fixture
+def finished(begun):
+    return finish_run(begun)
+
+
+def sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def stop_after(n_epochs: int):
+    """An `on_epoch` that is interrupted as by Ctrl-C."""
+
+    def on_epoch(epoch):
+        if epoch.epoch == n_epochs:
+            raise KeyboardInterrupt
+
+    return on_epoch
+
+
+def test_what_is_in_a_finished_run(finished):
+    folder = finished.folder
+    assert folder.name == "digits-modern-1"
+    names = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert names - {"state/lock"} == {
+        "model.safetensors",
+        "history.csv",
+        "run.json",
+        "state/last.json",
+        "state/epoch-000003.safetensors",
+        "state/epoch-000004.safetensors",
+    }
+
+
+def test_the_results_are_those_of_the_saved_weights(finished, engine):
+    results = json.loads((finished.folder / "run.json").read_text())["results"]
+    assert results == finished.results
+    assert list(results) == [
+        *("run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch"),
+        *("train_accuracy", "validation_accuracy", "test_accuracy", "seconds"),
+    ]
+    checkpoint = load_checkpoint(finished.folder)
+    for name in ("train", "validation", "test"):
+        part = finished.splits.part(name)
+        scores = engine.scores(checkpoint.network, part.images, checkpoint.preprocessing)
+        assert results[f"{name}_accuracy"] == (scores.argmax(1) == part.labels).mean()
+    assert results["test_accuracy"] > 0.5
+    best = finished.state.history[results["best_epoch"] - 1]
+    assert results["validation_accuracy"] == best.validation_accuracy
+
+
+def test_the_weights_say_where_they_come_from(finished):
+    metadata = load_checkpoint(finished.folder).metadata
+    assert metadata["data"] == {"name": "digits", "sha256": finished.splits.sha256}
+    assert Recipe.from_dict(metadata["recipe"]) == RECIPE
+    assert metadata["metrics"]["test_accuracy"] == finished.results["test_accuracy"]
+    assert set(metadata["versions"]) >= {"lenet", "torch", "python"}
+
+
+def test_the_history_is_a_table_with_one_row_an_epoch(finished):
+    with (finished.folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    for row, epoch in zip(rows, finished.state.history, strict=True):
+        assert {key: float(value) for key, value in row.items()} == dataclasses.asdict(epoch)
+
+
+def test_the_test_part_is_read_once_and_last(begun, monkeypatch):
+    scored = []
+    scores = type(begun.engine).scores
+
+    def noting(self, module, ink, preprocessing):
+        scored.append(len(ink))
+        return scores(self, module, ink, preprocessing)
+
+    monkeypatch.setattr(type(begun.engine), "scores", noting)
+    finish_run(begun)
+    assert scored.count(len(begun.splits.test)) == 1
+    assert scored[-1] == len(begun.splits.test)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_bits(begun, finished, epochs):
+    expected = sha256(finished.folder)
+    other = create_run("digits", "modern", RECIPE, out=begun.folder.parent, engine=begun.engine)
+    with pytest.raises(KeyboardInterrupt):
+        finish_run(other, stop_after(epochs))
+    assert load_checkpoint(other.folder)  # the best so far can be used
+    resumed = open_run(other.folder)
+    assert resumed.state.epoch == epochs
+    assert resumed.results is None
+    done = finish_run(resumed)
+    assert sha256(other.folder) == expected
+    without_times = [
+        [
+            {k: v for k, v in dataclasses.asdict(e).items() if "second" not in k}
+            for e in run.state.history
+        ]
+        for run in (done, finished)
+    ]
+    assert without_times[0] == without_times[1]
+
+
+def test_a_run_stopped_before_its_first_epoch_resumes_to_the_same_bits(begun, finished):
+    other = create_run("digits", "modern", RECIPE, out=begun.folder.parent, engine=begun.engine)
+    assert open_run(other.folder).state is None
+    finish_run(open_run(other.folder))
+    assert sha256(other.folder) == sha256(finished.folder)
+
+
+def test_every_write_can_be_the_last(tmp_path, engine, monkeypatch):
+    """The process ends in the middle of each write in turn, its half-written file left behind."""
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    write = checkpoints.write_atomic
+    begin = functools.partial(create_run, "digits", "modern", recipe, out=tmp_path, engine=engine)
+    whole = finish_run(begin())
+
+    for n_writes in itertools.count():
+        run = begin()
+        written = []
+
+        def dying(path, data, n_writes=n_writes, written=written):
+            if len(written) == n_writes:
+                (path.parent / f".{path.name}.dead.tmp").write_bytes(data[:100])
+                raise SystemExit
+            write(path, data)
+            written.append(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "write_atomic", dying)
+            patch.setattr(checkpoints, "write_atomic", dying)
+            with contextlib.suppress(SystemExit):
+                run = finish_run(run)
+        if run.results is not None:
+            break
+        finish_run(open_run(run.folder))
+        assert sha256(run.folder) == sha256(whole.folder)
+        assert list(run.folder.rglob("*.tmp")) == []
+    assert n_writes >= 3 * recipe.epochs + 2
+
+
+def test_a_torn_newest_state_falls_back_on_the_one_before(begun, finished):
+    other = create_run("digits", "modern", RECIPE, out=begun.folder.parent, engine=begun.engine)
+    with pytest.raises(KeyboardInterrupt):
+        finish_run(other, stop_after(3))
+    newest = other.folder / "state" / "epoch-000003.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    resumed = open_run(other.folder)
+    assert resumed.state.epoch == 2
+    finish_run(resumed)
+    assert sha256(other.folder) == sha256(finished.folder)
+
+
+def test_a_finished_run_comes_back_as_it_is(finished, monkeypatch):
+    monkeypatch.setattr(runs, "train", pytest.fail)
+    again = finish_run(open_run(finished.folder))
+    assert again.results == finished.results
+    ours, theirs = again.network.state_dict(), finished.network.state_dict()
+    assert all((ours[key] == theirs[key]).all() for key in theirs)
+
+
+def test_runs_are_numbered_in_order(tmp_path, engine):
+    numbers = []
+    for _ in range(3):
+        run = create_run("digits", "modern", RECIPE, out=tmp_path, engine=engine)
+        numbers.append(run.folder.name)
+    (tmp_path / "digits-modern-2" / "run.json").unlink()
+    shutil.rmtree(tmp_path / "digits-modern-1")
+    numbers.append(create_run("digits", "modern", RECIPE, out=tmp_path, engine=engine).folder.name)
+    assert numbers == [f"digits-modern-{n}" for n in (1, 2, 3, 4)]
+
+
+def _make(out: Path, n: int) -> list[str]:
+    return [runs._new_folder(out, "digits-modern").name for _ in range(n)]
+
+
+def test_runs_begun_at_the_same_time_get_different_folders(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        made = pool.starmap(_make, [(tmp_path, 20)] * 3)
+    assert len(set(itertools.chain(*made))) == 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock on Windows")
+def test_a_run_in_progress_is_not_resumed_by_another(begun):
+    def second(epoch):
+        with pytest.raises(RunError, match="another process"):
+            finish_run(open_run(begun.folder))
+
+    finish_run(begun, second)
+
+
+def test_what_is_no_run_is_refused(tmp_path, finished):
+    with pytest.raises(RunError, match=r"run\.json"):
+        open_run(tmp_path / "nothing")
+    plan = finished.folder / "run.json"
+    good = json.loads(plan.read_text())
+    for bad in ("", "[]", "{}", "[" * 100_000, json.dumps({**good, "recipe": {}})):
+        plan.write_text(bad)
+        with pytest.raises(RunError, match=r"run\.json"):
+            open_run(finished.folder)
+
+
+def test_a_damaged_state_is_refused_with_a_way_out(begun):
+    with pytest.raises(KeyboardInterrupt):
+        finish_run(begun, stop_after(2))
+    for file in (begun.folder / "state").glob("epoch-*"):
+        file.write_bytes(b"")
+    with pytest.raises(RunError, match="from the start"):
+        open_run(begun.folder)
+    (begun.folder / "state" / "last.json").write_text("{")
+    with pytest.raises(RunError, match=r"last\.json"):
+        open_run(begun.folder)
+
+
+def test_other_data_than_it_began_with_are_refused(begun, monkeypatch):
+    load = runs.load_dataset
+    monkeypatch.setattr(
+        runs, "load_dataset", lambda *a, **k: dataclasses.replace(load(*a, **k), sha256="other")
+    )
+    with pytest.raises(RunError, match="no longer the data set"):
+        open_run(begun.folder)
+
+
+def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch, engine):
+    out = tmp_path / "runs"
+    with pytest.raises(InputError, match="lenet6"):
+        create_run("digits", "lenet6", RECIPE, out=out, engine=engine)
+    with pytest.raises(DataError):
+        create_run("digitz", "modern", RECIPE, out=out, engine=engine)
+    load = runs.load_dataset
+
+    def odd(*arguments, **options):
+        return dataclasses.replace(load(*arguments, **options), class_names=("\n", *"123456789"))
+
+    monkeypatch.setattr(runs, "load_dataset", odd)
+    with pytest.raises(CheckpointError, match="printable"):
+        create_run("digits", "modern", RECIPE, out=out, engine=engine)
+
+    def untestable(*arguments, **options):
+        nothing = Split(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
+        return dataclasses.replace(load(*arguments, **options), test=nothing)
+
+    monkeypatch.setattr(runs, "load_dataset", untestable)
+    with pytest.raises(DataError, match="no test images"):
+        create_run("digits", "modern", RECIPE, out=out, engine=engine)
+    assert not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path, engine):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot make a run folder"):
+        create_run("digits", "modern", RECIPE, out=tmp_path / "file", engine=engine)
+
+
+def test_a_training_that_diverges_is_an_error_and_no_finished_run(tmp_path, engine):
+    wild = dataclasses.replace(RECIPE, learning_rate=1e30)
+    run = create_run("digits", "modern", wild, out=tmp_path, engine=engine)
+    with pytest.raises(LenetError, match="diverged"):
+        finish_run(run)
+    assert open_run(run.folder).results is None
+    assert not (run.folder / "model.safetensors").exists()
+
+
+def test_no_arguments_are_enough(tmp_path, monkeypatch, engine):
+    monkeypatch.chdir(tmp_path)
+    chosen = []
+    monkeypatch.setattr(
+        runs, "default_recipe", lambda *arguments: chosen.append(arguments) or RECIPE
+    )
+    monkeypatch.setattr(runs, "select_engine", lambda: engine)
+    run = train_run()
+    assert run.folder.resolve() == tmp_path / "runs" / "digits-modern-1"
+    assert chosen == [("modern", "digit", len(run.splits.train))]
