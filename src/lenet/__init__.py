@@ -1,1 +1,75 @@
-"""LeNet-5 as real software."""
+"""LeNet-5 as real software: the article's network, the paper's and a modern one.
+
+Importing this package loads nothing heavy: a name is looked up when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lenet.errors import LenetError
+
+if TYPE_CHECKING:
+    from lenet.checkpoints import Checkpoint as Checkpoint
+    from lenet.checkpoints import load_checkpoint as load_checkpoint
+    from lenet.checkpoints import save_checkpoint as save_checkpoint
+    from lenet.classifier import Classifier as Classifier
+    from lenet.classifier import Prediction as Prediction
+    from lenet.data.datasets import load_dataset as load_dataset
+    from lenet.data.distortions import Distortions as Distortions
+    from lenet.data.preprocessing import Preprocessing as Preprocessing
+    from lenet.data.splits import Split as Split
+    from lenet.data.splits import Splits as Splits
+    from lenet.estimator import LeNetClassifier as LeNetClassifier
+    from lenet.evaluation import Evaluation as Evaluation
+    from lenet.evaluation import evaluate as evaluate
+    from lenet.kernels.engines import select_engine as select_engine
+    from lenet.kernels.fuse import fuse as fuse
+    from lenet.networks import LeNet as LeNet
+    from lenet.networks import build_network as build_network
+    from lenet.networks.summary import summarize as summarize
+    from lenet.training.loop import train as train
+    from lenet.training.recipes import Recipe as Recipe
+    from lenet.training.recipes import default_recipe as default_recipe
+
+_ROOMS = {
+    "Checkpoint": "checkpoints",
+    "Classifier": "classifier",
+    "Distortions": "data.distortions",
+    "Evaluation": "evaluation",
+    "LeNet": "networks",
+    "LeNetClassifier": "estimator",
+    "Prediction": "classifier",
+    "Preprocessing": "data.preprocessing",
+    "Recipe": "training.recipes",
+    "Split": "data.splits",
+    "Splits": "data.splits",
+    "build_network": "networks",
+    "default_recipe": "training.recipes",
+    "evaluate": "evaluation",
+    "fuse": "kernels.fuse",
+    "load_checkpoint": "checkpoints",
+    "load_dataset": "data.datasets",
+    "save_checkpoint": "checkpoints",
+    "select_engine": "kernels.engines",
+    "summarize": "networks.summary",
+    "train": "training.loop",
+}
+
+__all__ = ["LenetError", "__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("lenet")
+    elif name in _ROOMS:
+        value = getattr(import_module(f"lenet.{_ROOMS[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,12 +24,13 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from lenet.checkpoints import write_atomic
+from lenet.classifier import Look
 from lenet.data.preprocessing import BORDER, FULL_INK
 from lenet.data.splits import Split
 from lenet.evaluation import Evaluation, evaluate, losses, softmax
 from lenet.networks.codes import COLUMNS, ROWS
 from lenet.networks.frame import LeNet
-from lenet.networks.layers import TableConvolution
+from lenet.networks.layers import RadialBasisOutput, TableConvolution
 
 if TYPE_CHECKING:
     from lenet.training.loop import Epoch
@@ -275,11 +276,11 @@ def _name_gap(axes: Axes, epochs: list[int], history: Sequence["Epoch"]) -> None
     )
     axes.annotate(
         f"gap {100 * gap:.1f} points",
-        (epochs[-1], last.validation_accuracy + gap / 2),
-        xytext=(-10, 0),
+        (epochs[-1], last.validation_accuracy),
+        xytext=(-6, -10),
         textcoords="offset points",
         ha="right",
-        va="center",
+        va="top",
         size=9,
         color=_BEST,
         weight="bold",
@@ -309,7 +310,7 @@ def confusion(evaluation: Evaluation) -> Figure:
     right = np.arange(classes)
     recall = (counts / rows)[right, right]
     colours[right, right] = _RIGHT(recall)
-    margin = 0.06 + 0.0125 * max(len(name) for name in names)
+    margin = 0.03 + 0.0115 * max(len(name) for name in names)
     axes = figure.add_axes((margin, margin, 0.975 - margin, 1 - top - margin - 0.02))
     axes.imshow(colours, aspect="auto")
     axes.spines[:].set_visible(False)
@@ -426,7 +427,8 @@ def mistakes(
     sure = softmax(scores)
     columns = 6
     rows = max(1, math.ceil(len(worst) / columns))
-    figure = _figure(0.95 + 1.36 * rows)
+    inches = 0.85 + 1.42 * rows
+    figure = _figure(inches)
     if not len(worst):
         _heading(figure, "No mistakes", f"All {len(labels):,} images were given the right label.")
         return figure
@@ -439,7 +441,14 @@ def mistakes(
         "What it is, and in orange what the network said and how sure it was. Worst first.",
     )
     grid = figure.add_gridspec(
-        rows, columns, left=0.02, right=0.98, top=1 - top, bottom=0.01, hspace=0.5, wspace=0.14
+        rows,
+        columns,
+        left=0.02,
+        right=0.98,
+        top=1 - top,
+        bottom=0.42 / inches,
+        hspace=0.45,
+        wspace=0.14,
     )
     for place, i in enumerate(worst):
         axes = figure.add_subplot(grid[place // columns, place % columns])
@@ -455,7 +464,7 @@ def mistakes(
             f"{_short(class_names[said], 11)} ({100 * sure[i, said]:.0f} %)",
             transform=axes.transAxes,
             va="top",
-            size=8,
+            size=7.5,
             color=_BEST,
         )
     return figure
@@ -493,6 +502,7 @@ def filters(network: LeNet) -> Figure:
                 _picture(axes, kernels[out, into], _SIGNED, -limit, limit)
             else:
                 axes.set_axis_off()
+                axes.set_box_aspect(1)
             if into == 0:
                 axes.set_title(f"{out}", size=8, color=_MUTED, pad=3)
             if out == 0:
@@ -523,38 +533,24 @@ def _kernels(
 
 
 @_styled
-def explain(
-    picture: NDArray[np.uint8],
-    ink: NDArray[np.uint8],
-    activations: Mapping[str, NDArray[np.floating[Any]]],
-    class_names: Sequence[str],
-    doubts: Sequence[str],
-    *,
-    box: tuple[int, int, int, int] | None = None,
-    codes: NDArray[np.floating[Any]] | None = None,
-) -> Figure:
-    """One picture on its way through the network.
+def explain(look: Look, network: LeNet) -> Figure:
+    """One picture on its way through the network, and why its answer may be wrong.
 
     Parameters
     ----------
-    picture : (H, W) uint8, black = 0, white = 255
-    ink : (28, 28) uint8, paper = 0, full ink = 255
-    activations : mapping of str to array
-        Of one image, without the batch: `c1` (6, 28, 28), `c3` (16, 10, 10), `f6` (84,),
-        `output` (classes,).
-    class_names : sequence of str
-        By label.
-    doubts : sequence of str
-        Sentences on why the answer may be wrong.
-    box : (top, left, bottom, right), optional
-        Where in the picture the ink was found.
-    codes : (classes, 84) float, optional
-        The codes F6 is compared with, for the network of 1998.
+    look : Look
+        What `Classifier.look` returned.
+    network : LeNet
+        The classifier's. When its output is made of radial basis units, F6 is drawn as a character
+        beside the codes it was nearest to.
     """
-    scores = np.asarray(activations["output"], np.float64)
-    probabilities = softmax(scores[None])[0]
+    class_names, probabilities, box = look.class_names, look.probabilities, look.ink.box
+    codes = None
+    if isinstance(network.output, RadialBasisOutput):
+        codes = network.output.centers.detach().cpu().numpy()
     order = np.argsort(-probabilities, kind="stable")
     best = int(order[0])
+    doubts = [doubt.sentence for doubt in look.prediction.doubts]
     reasons = [line for doubt in doubts for line in textwrap.wrap(f"• {doubt}", 96)]
     below = 7.2 if codes is None else 8.1  # where the doubts begin, in inches
     inches = below + 0.35 + 0.18 * len(reasons)
@@ -578,23 +574,24 @@ def explain(
             1, 1, left=left, right=right, top=1 - top / inches, bottom=1 - (top + height) / inches
         )[0]
 
-    axes = figure.add_subplot(part("The picture", 0.82, 1.95, 0.02, 0.325))
-    _picture(axes, picture)
+    axes = figure.add_subplot(part("The picture", 0.82, 1.95, 0.02, 0.3))
+    _picture(axes, look.grey)
     axes.set_anchor("NW")
-    if box is not None and box != (0, 0, *picture.shape):
+    if box is not None and box != (0, 0, *look.grey.shape):
         up, left, down, right = box
         axes.add_patch(
             Rectangle((left, up), right - left, down - up, fill=False, color=_BEST, linewidth=1.5)
         )
-    axes = figure.add_subplot(part("What the network saw", 0.82, 1.95, 0.35, 0.655))
-    _picture(axes, FULL_INK - np.pad(ink, BORDER))
+    axes = figure.add_subplot(part("What the network saw", 0.82, 1.95, 0.325, 0.605))
+    _picture(axes, FULL_INK - np.pad(look.ink.ink, BORDER))
     axes.set_anchor("NW")
     title = "Probabilities" if codes is None else "Probabilities, distances"
     shown = np.sort(order[:10])
-    axes = figure.add_subplot(part(title, 0.82, 1.95, 0.69, 0.98))
-    _bars(axes, shown, best, probabilities, class_names, None if codes is None else -scores)
+    axes = figure.add_subplot(part(title, 0.82, 1.95, 0.63, 0.98))
+    distances = None if codes is None else -look.activations["output"]
+    _bars(axes, shown, best, probabilities, class_names, distances)
 
-    c1, c3, f6 = (np.asarray(activations[name], np.float64) for name in ("c1", "c3", "f6"))
+    c1, c3, f6 = (look.activations[name] for name in ("c1", "c3", "f6"))
     _maps(figure, part("C1: 6 maps of 28 × 28", 3.16, 1.0), c1, rows=1)
     _maps(figure, part("C3: 16 maps of 10 × 10", 4.56, 1.5), c3, rows=2)
     if codes is None:
@@ -615,17 +612,17 @@ def _bars(
     axes: Axes,
     shown: NDArray[np.int64],
     best: int,
-    probabilities: NDArray[np.float64],
+    probabilities: NDArray[np.floating[Any]],
     class_names: Sequence[str],
-    distances: NDArray[np.float64] | None,
+    distances: NDArray[np.floating[Any]] | None,
 ) -> None:
     """One bar a class, from left to right inside the axes: name, bar, number."""
     axes.set_xlim(0, 1)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_axis_off()
-    names = [_short(class_names[i], 9) for i in shown]
-    start = 0.04 + 0.048 * max(len(name) for name in names)
-    room = (0.78 if distances is None else 0.52) - start
+    names = [_short(class_names[i], 12) for i in shown]
+    start = 0.04 + 0.037 * max(len(name) for name in names)
+    room = (0.8 if distances is None else 0.64) - start
     for row, (i, name) in enumerate(zip(shown, names, strict=True)):
         colour = _VALIDATION if i == best else _TRAIN
         weight = "bold" if i == best else "normal"
@@ -633,13 +630,13 @@ def _bars(
         axes.barh(row, room, left=start, color=_PAPER, height=0.62)
         axes.barh(row, room * probabilities[i], left=start, color=colour, height=0.62)
         number = _percent(probabilities[i])
-        axes.text(start + room + 0.21, row, number, ha="right", va="center", size=8, weight=weight)
+        axes.text(start + room + 0.2, row, number, ha="right", va="center", size=8, weight=weight)
         if distances is not None:
             text = f"{distances[i]:.1f}"
             axes.text(1, row, text, ha="right", va="center", size=8, color=_MUTED, weight=weight)
 
 
-def _maps(figure: Figure, place: Spec, maps: NDArray[np.float64], rows: int) -> None:
+def _maps(figure: Figure, place: Spec, maps: NDArray[np.floating[Any]], rows: int) -> None:
     """Feature maps side by side, in one scale so that they can be compared."""
     columns = len(maps) // rows
     grid = place.subgridspec(rows, columns, wspace=0.06, hspace=0.08)
@@ -652,7 +649,7 @@ def _maps(figure: Figure, place: Spec, maps: NDArray[np.float64], rows: int) -> 
 def _codes(
     figure: Figure,
     part: Callable[[str, float, float, float, float], Spec],
-    f6: NDArray[np.float64],
+    f6: NDArray[np.floating[Any]],
     codes: NDArray[np.floating[Any]],
     class_names: Sequence[str],
     order: NDArray[np.int64],
@@ -669,7 +666,7 @@ def _codes(
         axes.set_anchor("NW")
 
 
-def _scale(values: NDArray[np.float64]) -> tuple[Colormap, float, float]:
+def _scale(values: NDArray[np.floating[Any]]) -> tuple[Colormap, float, float]:
     """A colour map and its range: white is zero when there are signs, the smallest value if not."""
     low, high = float(values.min()), float(values.max())
     if low < 0:
@@ -906,3 +903,19 @@ def write_run(
     pictures["calibration"] = to_png(calibration(evaluation))
     page = report_html(title, evaluation, history, best_epoch, pictures, facts)
     write_atomic(folder / "report.html", page.encode("utf-8"))
+
+
+def write_evaluation(
+    folder: Path,
+    network: LeNet,
+    evaluation: Evaluation,
+    part: Split,
+    scores: NDArray[np.floating[Any]],
+) -> None:
+    """Write `confusion.png`, `calibration.png`, `mistakes.png` and `filters.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "confusion.png", confusion(evaluation))
+    write(folder / "calibration.png", calibration(evaluation))
+    worst = mistakes(part.images, part.labels, scores, evaluation.class_names)
+    write(folder / "mistakes.png", worst)
+    write(folder / "filters.png", filters(network))

@@ -113,6 +113,7 @@ def create_run(
     network: str = "modern",
     recipe: Recipe | None = None,
     *,
+    changes: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     engine: Engine | None = None,
@@ -126,6 +127,8 @@ def create_run(
     network : str
     recipe : Recipe, optional
         The network's default for such data when not given.
+    changes : dict, optional
+        Fields of the recipe that shall have other values.
     options : dict, optional
         The network's own.
     out : str or Path
@@ -144,6 +147,7 @@ def create_run(
     built = build_network(network, num_classes=len(splits.class_names), **(options or {}))
     if recipe is None:
         recipe = default_recipe(network, splits.preparation, len(splits.train))
+    recipe = dataclasses.replace(recipe, **(changes or {}))
     named = isinstance(data, str) and data in DATASETS
     source = str(data) if named else str(Path(data).resolve())
     run = Run(Path(), source, splits, built, recipe, engine or select_engine())
