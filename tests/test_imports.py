@@ -113,6 +113,7 @@ def test_only_the_rooms_for_it_write_files(source: tuple[str, ast.Module]) -> No
         f"line {node.lineno}: {ast.unparse(node)[:60]}"
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
+        and "os.devnull" not in ast.unparse(node)
         and (
             (isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS)
             or ast.unparse(node.func) in {"open", "os.replace", "os.rename", "os.makedirs"}

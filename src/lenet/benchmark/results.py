@@ -76,7 +76,8 @@ class Benchmark:
     engine : str
         The notice of the engine that `lenet` stands for.
     peak_gflops : float
-        float32 matrix product with the same threads, measured by turns with the peers; median.
+        float32 matrix product with the same threads, measured by turns with the peers; the best
+        of all turns.
     memory_gb_per_second : float
         Copying what no cache holds, bytes read and written, 10⁹ a second; likewise.
     rows : tuple of Row

@@ -145,8 +145,8 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
             n_steps = max(_LEAST_STEPS, round(plan.rounds * plan.turn_seconds * 100))
             stages = step.times(n_steps)
             times[contest] = {name: statistics.median(each) for name, each in stages.items()}
-    peak = 2 * plan.product_size**3 / statistics.median(products) / 1e9
-    memory = 2 * _copied_bytes(plan.product_size) / statistics.median(copies) / 1e9
+    peak = 2 * plan.product_size**3 / min(products) / 1e9
+    memory = 2 * _copied_bytes(plan.product_size) / min(copies) / 1e9
     compile_seconds: dict[str, float] = {}
     training_memory: float | None = None
     if plan.processes:
