@@ -179,10 +179,10 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: NDArray[Any] = self.classes_[best]
         return labels
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """(n, classes), in the order of `classes_`; every row sums to 1."""
-        scores = torch.from_numpy(self._scores(X)).double()
-        probabilities: NDArray[np.float64] = functional.softmax(scores, dim=1).numpy()
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
+        """(n, classes) in the order of `classes_`; rows sum to 1 as exactly as float32 can."""
+        scores = torch.from_numpy(self._scores(X))
+        probabilities: NDArray[np.float32] = functional.softmax(scores, dim=1).numpy()
         return probabilities
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
