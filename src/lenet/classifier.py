@@ -71,7 +71,9 @@ class Classifier:
     Parameters
     ----------
     checkpoint : Checkpoint
-    engine : {"auto", "fused", "torch"}
+    engine : {"torch", "fused", "auto"}
+        The fused engine compiles for two seconds before its first score: torch has read more
+        pictures by then than most users have.
     device : {"auto", "cpu", "cuda"}
 
     Examples
@@ -81,7 +83,7 @@ class Classifier:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto"
+        self, checkpoint: Checkpoint, *, engine: str = "torch", device: str = "auto"
     ) -> None:
         self.checkpoint = checkpoint
         self.engine = select_engine(engine, device)
@@ -89,7 +91,7 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, *, engine: str = "auto", device: str = "auto"
+        cls, name_or_path: str | Path, *, engine: str = "torch", device: str = "auto"
     ) -> "Classifier":
         """Weights by the name of those in the box, or from a file or a run folder.
 

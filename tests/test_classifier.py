@@ -1,0 +1,190 @@
+"""A picture of any kind becomes the same prediction, and the doubts are said."""
+
+import dataclasses
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from lenet.checkpoints import Checkpoint, boxed_weights, save_checkpoint
+from lenet.classifier import LOW_MARGIN, Classifier
+from lenet.data.preprocessing import Preprocessing
+from lenet.errors import CheckpointError, InputError, PictureError, ShapeError
+from lenet.networks import LAYERS, NETWORKS, build_network
+from lenet.networks.initialization import initialize
+
+sys.path.insert(0, str(Path(__file__).parent))
+import photographs
+
+DIGITS = tuple("0123456789")
+
+
+def checkpoint(name="modern", *, preparation="digit", class_names=DIGITS, weight=1.0):
+    network = build_network(name, num_classes=len(class_names))
+    scheme = "fan-in" if name == "lecun1998" else "kaiming"
+    initialize(network, scheme, torch.Generator().manual_seed(0))
+    if name != "lecun1998":
+        with torch.no_grad():
+            network.output.weight.mul_(weight)
+            network.output.bias.mul_(0)
+    return Checkpoint(network, Preprocessing(preparation, 3.0, -0.3), class_names)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return Classifier(checkpoint(weight=20.0), engine="torch", device="cpu")
+
+
+@pytest.fixture
+def picture():
+    image = Image.new("RGB", (120, 160), (230, 225, 200))
+    ImageDraw.Draw(image).line([(30, 40), (80, 40), (50, 120)], fill=(20, 20, 90), width=7)
+    return image
+
+
+def test_every_kind_of_picture_gives_the_same_prediction(classifier, picture, tmp_path):
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    path = tmp_path / "seven.png"
+    path.write_bytes(file.getvalue())
+    expected = classifier.predict(path)
+    for same in (str(path), file.getvalue(), picture, Image.open(path), np.asarray(picture)):
+        assert classifier.predict(same) == expected
+
+
+def test_a_prediction_says_what_and_how_sure(classifier, picture):
+    prediction = classifier.predict(picture, top=10)
+    labels, probabilities = zip(*prediction.top, strict=True)
+    assert sorted(labels) == list(DIGITS)
+    assert list(probabilities) == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)
+    assert (prediction.label, prediction.probability) == prediction.top[0]
+    assert len(classifier.predict(picture).top) == 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        prediction.label = "8"
+
+
+def test_many_are_as_each_alone(classifier, picture):
+    pictures = [picture, picture.rotate(90, expand=True), np.zeros((50, 50), np.uint8)]
+    together = classifier.predict_many(iter(pictures))
+    for prediction, one in zip(together, pictures, strict=True):
+        alone = classifier.predict(one)
+        assert prediction.label == alone.label
+        assert prediction.probability == pytest.approx(alone.probability, abs=1e-5)
+        assert [doubt.name for doubt in prediction.doubts] == [doubt.name for doubt in alone.doubts]
+    assert classifier.predict_many([]) == []
+
+
+def test_ink_is_taken_as_it_is(classifier):
+    ink = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    ink.setflags(write=False)
+    images = torch.from_numpy(classifier.checkpoint.preprocessing.apply(ink))
+    with torch.no_grad():
+        expected = classifier.checkpoint.network(images).softmax(1)
+    for prediction, row in zip(classifier.predict_ink(ink), expected, strict=True):
+        assert prediction.label == str(int(row.argmax()))
+        assert prediction.probability == pytest.approx(float(row.max()), abs=1e-5)
+    assert classifier.predict_ink(ink[:0]) == []
+
+
+@pytest.mark.parametrize("ink", [np.zeros((28, 28), np.uint8), np.zeros((2, 28, 28), np.float32)])
+def test_ink_of_another_shape_or_type_is_refused(classifier, ink):
+    with pytest.raises(ShapeError, match=r"must be \(N, 28, 28\) uint8"):
+        classifier.predict_ink(ink)
+
+
+def test_a_low_margin_is_a_doubt(picture):
+    unsure = Classifier(checkpoint(weight=0.0), engine="torch", device="cpu").predict(picture)
+    assert unsure.probability == pytest.approx(0.1)
+    assert [doubt.name for doubt in unsure.doubts] == ["low-margin"]
+    assert unsure.doubts[0].sentence == "It could as well be 1: 10% against 10%."
+    sure = Classifier(checkpoint(weight=1000.0), engine="torch", device="cpu").predict(picture)
+    assert sure.probability > LOW_MARGIN
+    assert sure.doubts == ()
+
+
+def test_nothing_there_is_the_only_doubt(classifier):
+    prediction = classifier.predict(np.full((60, 60), 200, np.uint8))
+    assert [doubt.name for doubt in prediction.doubts] == ["nothing-there"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_look_shows_every_layer(name, picture):
+    classifier = Classifier(checkpoint(name), engine="torch", device="cpu")
+    look = classifier.look(picture)
+    assert look.grey.shape == (160, 120)
+    assert look.ink.ink.shape == (28, 28)
+    assert tuple(look.activations) == LAYERS
+    assert look.activations["c1"].shape == (6, 28, 28)
+    assert look.activations["c3"].shape == (16, 10, 10)
+    assert look.activations["f6"].size == 84
+    assert look.probabilities.sum() == pytest.approx(1)
+    assert look.class_names[look.probabilities.argmax()] == look.prediction.label
+    assert look.prediction == classifier.predict(picture)
+
+
+def test_the_checkpoint_decides_how_a_picture_is_prepared(picture):
+    looks = {
+        preparation: Classifier(
+            checkpoint(preparation=preparation), engine="torch", device="cpu"
+        ).look(picture)
+        for preparation in ("digit", "garment", "plain")
+    }
+    inks = [look.ink.ink.tobytes() for look in looks.values()]
+    assert len(set(inks)) == 3
+
+
+def test_class_names_come_from_the_checkpoint(picture):
+    classifier = Classifier(checkpoint(class_names=("cat", "dog")), engine="torch", device="cpu")
+    prediction = classifier.predict(picture)
+    assert {label for label, _ in prediction.top} == {"cat", "dog"}
+
+
+def test_weights_load_from_a_file(picture, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    saved = checkpoint()
+    save_checkpoint(path, saved)
+    loaded = Classifier.load(path, engine="torch", device="cpu")
+    expected = Classifier(saved, engine="torch", device="cpu").predict(picture)
+    assert loaded.predict(picture) == expected
+    with pytest.raises(CheckpointError, match="nowhere"):
+        Classifier.load("nowhere")
+
+
+def test_mistakes_say_what_is_wrong(classifier, picture, tmp_path):
+    with pytest.raises(PictureError, match="no such file"):
+        classifier.predict(tmp_path / "missing.png")
+    with pytest.raises(InputError, match="top must be at least 1"):
+        classifier.predict(picture, top=0)
+
+
+# Photographs --------------------------------------------------------------------------------------
+
+
+def test_photographs_are_drawn_the_same_twice(mnist):
+    images, labels = mnist.train.images[:50], mnist.train.labels[:50]
+    first, second = (list(photographs.photographs(images, labels, 8, seed=3)) for _ in "ab")
+    assert first == second
+    assert len({photo.jpeg for photo in first}) == 8
+    assert list(photographs.photographs(images, labels, 8, seed=4)) != first
+    for photo in first:
+        assert Image.open(io.BytesIO(photo.jpeg)).size == photo.size[::-1]
+        assert 60 <= min(photo.size) <= max(photo.size) <= 2000
+
+
+def test_photographs_are_read(mnist):
+    if "mnist" not in boxed_weights():
+        pytest.skip("the mnist weights are not in the box yet")
+    count = int(os.environ.get("LENET_PHOTOGRAPHS", "150"))
+    photos = photographs.photographs(mnist.test.images, mnist.test.labels, count, seed=2)
+    result = photographs.examine(Classifier.load("mnist"), photos)
+    assert result["n"] == count
+    assert result["n_right"] == result["n_right_opened_images"]
+    assert result["accuracy"] >= 0.96
+    # Without the preparation the same network is of little use: it is the pictures that matter.
+    assert result["accuracy_without_preparation"] < 0.5
