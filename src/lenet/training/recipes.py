@@ -208,9 +208,9 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         _ARTICLE,
         _TUNED,
-        _small(_TUNED, 40),
+        _small(_TUNED, 30),
         *_MODERN,
-        *(_small(recipe, 40) for recipe in _MODERN),
+        *(_small(recipe, 30) for recipe in _MODERN),
         _MINIBATCH,
     )
 }
