@@ -59,11 +59,13 @@ class Activation:
         """The output for the weighted sum `z`."""
         match self.kind:
             case "sigmoid":
-                return hl.f32(1) / (hl.f32(1) + exp(-z))
+                a = hl.f32(1) / (hl.f32(1) + exp(-z))
             case "tanh":
-                return hl.f32(self.amplitude) * tanh(hl.f32(self.slope) * z)
+                a = hl.f32(self.amplitude) * tanh(hl.f32(self.slope) * z)
             case "relu":
-                return hl.max(z, hl.f32(0))
+                a = hl.max(z, hl.f32(0))
+        # A weighted sum that is not a number must not come out as one.
+        return hl.select(is_nan(z), z, a)
 
     def derivative(self, a: Expr) -> Expr:
         """The slope at the point where the output is `a`."""
@@ -119,6 +121,11 @@ def tanh(z: Expr) -> Expr:
     return t * _polynomial(_TANH_P, square) / _polynomial(_TANH_Q, square)
 
 
+def is_nan(z: Expr) -> Expr:
+    """By the bits: the compiler may take for granted that float32 comparisons see numbers only."""
+    return (hl.reinterpret(hl.Int(32), z) & 0x7FFFFFFF) > 0x7F800000
+
+
 def _polynomial(coefficients: Sequence[float], t: Expr) -> Expr:
     """Horner's rule, highest power first."""
     value = hl.f32(coefficients[0])
@@ -153,7 +160,7 @@ class Pooling:
     def value(self, window: Sequence[Expr], coefficient: Expr = None, bias: Expr = None) -> Expr:
         """The pooled value of the window's four inputs, row by row."""
         if self.kind == "max":
-            return hl.max(hl.max(window[0], window[1]), hl.max(window[2], window[3]))
+            return larger(larger(window[0], window[1]), larger(window[2], window[3]))
         pooled = self.sum(window)
         return pooled * coefficient + bias if self.trainable else pooled
 
@@ -185,13 +192,20 @@ class Pooling:
                 return hl.select(mine, gradient, hl.f32(0))
 
 
+def larger(u: Expr, v: Expr) -> Expr:
+    """The larger of two; what is not a number wins, as in torch."""
+    return hl.select(is_nan(u) | (u > v), u, v)
+
+
 def window(f: Func, column: Expr, row: Expr, *rest: Expr, lane: Expr = lane) -> list[Expr]:
     """The four inputs of the pooled unit at (column, row), row by row."""
-    return [
+    refs = [
         f[(lane, POOLING_SIZE * column + i, POOLING_SIZE * row + j, *rest)]
         for j in range(POOLING_SIZE)
         for i in range(POOLING_SIZE)
     ]
+    # `hl.select` takes what a Func gives for a tuple.
+    return [hl.Expr(ref) if isinstance(ref, hl.FuncRef) else ref for ref in refs]
 
 
 # --- Connections: which input maps an output map sees ----------------------------------------
