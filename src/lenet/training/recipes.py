@@ -212,6 +212,7 @@ RECIPES: dict[str, Recipe] = {
         *_MODERN,
         *(_small(recipe, 30) for recipe in _MODERN),
         _MINIBATCH,
+        _small(_MINIBATCH, 30),
     )
 }
 """The named recipes: ``article`` and ``tuned`` for the tutorial network, ``digit``, ``garment`` and
