@@ -91,3 +91,16 @@ def test_batch_norm_starts_anew():
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(InputError, match="orthogonal"):
         initialize(build_network("tutorial"), "orthogonal", generator())
+
+
+def test_every_network_starts_as_torch_layers_do():
+    """No parameter is left as the memory happened to be."""
+    for name in NETWORKS:
+        torch.manual_seed(0)
+        first = build_network(name).state_dict()
+        torch.manual_seed(0)
+        again = build_network(name).state_dict()
+        for key, tensor in first.items():
+            assert torch.equal(tensor, again[key]), (name, key)
+            assert tensor.abs().max() <= 1, (name, key)
+            assert tensor.abs().max() > 0, (name, key)

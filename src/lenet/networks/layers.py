@@ -1,5 +1,7 @@
 """The layers of the 1998 network that today's libraries do not have."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -69,6 +71,13 @@ class Subsampling(nn.Module):
         self.mode = mode
         self.coefficient = nn.Parameter(torch.empty(maps))
         self.bias = nn.Parameter(torch.empty(maps))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in ±1/√fan-in, as `torch.nn` starts its layers."""
+        bound = 1 / self.size
+        nn.init.uniform_(self.coefficient, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
 
     @property
     def weight_of_an_input(self) -> float:
@@ -115,6 +124,16 @@ class TableConvolution(nn.Module):
         self.register_buffer("inputs", torch.tensor([b for _, b in links]), persistent=False)
         self.weight = nn.Parameter(torch.empty(len(links), size, size))
         self.bias = nn.Parameter(torch.empty(len(table)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in ±1/√fan-in, as `torch.nn` starts its layers; each map has its own fan-in."""
+        area = self.kernel_size[0] * self.kernel_size[1]
+        bounds = torch.tensor([1 / math.sqrt(len(row) * area) for row in self.table])
+        with torch.no_grad():
+            # (links,) → (links, 1, 1), over a kernel's rows and columns
+            self.weight.uniform_(-1, 1).mul_(bounds[self.outputs][:, None, None])
+            self.bias.uniform_(-1, 1).mul_(bounds)
 
     def dense_weight(self) -> Tensor:
         """(maps, input maps, size, size): zeros where there is no link."""
