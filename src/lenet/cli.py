@@ -12,6 +12,7 @@ import glob
 import json
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -267,7 +268,7 @@ def train(
         f"{run.results['seconds']:.1f} s of training"
     )
     _show(f"report: {run.folder / 'report.html'}")
-    _show(f"use it: lenet predict PICTURE --weights {run.folder}")
+    _show(f"use it: lenet predict PICTURE --weights {shlex.quote(str(run.folder))}")
 
 
 def _was_given(context: typer.Context, name: str) -> bool:
@@ -311,7 +312,7 @@ def _finish(run: "Run") -> "Run":
             _facts(run),
         )
     except KeyboardInterrupt:
-        resume = f"lenet train --resume {run.folder}"
+        resume = f"lenet train --resume {shlex.quote(str(run.folder))}"
         raise typer.Exit(_complain(f"interrupted; go on with: {resume}", INTERRUPTED)) from None
     return run
 

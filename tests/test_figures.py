@@ -1,0 +1,275 @@
+"""figures.py: what a figure says, and that it never fails on strange names and sizes."""
+
+import html.parser
+import io
+import math
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lenet import figures
+from lenet.checkpoints import Checkpoint
+from lenet.classifier import Classifier
+from lenet.data.preprocessing import Preprocessing
+from lenet.data.splits import Split
+from lenet.evaluation import evaluate
+from lenet.networks import NETWORKS, build_network
+from lenet.networks.initialization import initialize
+from lenet.training.loop import Epoch
+
+STRANGE = ("$5 bill$", "<b>bold</b>", "七", "a" * 300, "[red]", "x_{1", "\u202eabc", "é", "8", "9")
+
+
+def epoch(number, train=0.9, validation=0.9, loss=0.3):
+    return Epoch(number, 0.001, 0.3, train, loss, validation, 1000.0, 2.0 * number)
+
+
+OVERFITS = [
+    epoch(1, 0.80, 0.80, 0.50),
+    epoch(2, 0.90, 0.88, 0.30),
+    epoch(3, 0.978, 0.907, 0.45),
+]
+
+
+def texts(figure):
+    found = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        found += [text.get_text() for text in axes.texts]
+        found += [axes.get_title("left"), axes.get_title()]
+        found += [label.get_text() for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    return "\n".join(found)
+
+
+def pixels(figure):
+    png = figures.to_png(figure, dpi=40)
+    assert png.startswith(b"\x89PNG")
+    return np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+
+
+def some_evaluation(classes=10, n=300, names=None):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(classes, size=n)
+    scores = rng.normal(size=(n, classes)) + 2 * np.eye(classes)[labels]
+    return evaluate(scores, labels, names or tuple(map(str, range(classes))))
+
+
+def trained(name, classes=10):
+    network = build_network(name, classes)
+    initialize(network, "fan-in" if name == "lecun1998" else "torch", torch.Generator())
+    return network.eval()
+
+
+def test_the_users_matplotlib_is_left_as_it_was():
+    before = dict(mpl.rcParams)
+    figures.to_png(figures.curves(OVERFITS, 2), dpi=20)
+    assert dict(mpl.rcParams) == before
+
+
+def test_pyplot_is_never_loaded():
+    code = "import sys, lenet.figures; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    first, second = (figures.to_png(figures.curves(OVERFITS, 2), dpi=30) for _ in range(2))
+    assert first == second
+
+
+class TestCurves:
+    def test_name_the_gap_and_the_best_epoch(self):
+        figure = figures.curves(OVERFITS, 2)
+        said = texts(figure)
+        assert "Best epoch 2 of 3: validation accuracy 88.00 %" in said
+        assert "gap 7.1 points" in said
+        assert "Overfits by 7.1 points: after epoch 2" in said
+        marked = [line.get_xdata()[0] for axes in figure.axes for line in axes.lines[-1:]]
+        assert marked == [2, 2]
+        pixels(figure)
+
+    def test_show_every_value_of_both_parts(self):
+        lines = [
+            tuple(line.get_ydata())
+            for axes in figures.curves(OVERFITS, 2).axes
+            for line in axes.lines
+            if len(line.get_ydata()) == 3
+        ]
+        assert lines == [
+            (0.3, 0.3, 0.3),
+            (0.5, 0.3, 0.45),
+            (0.8, 0.9, 0.978),
+            (0.8, 0.88, 0.907),
+        ]
+
+    def test_name_no_gap_where_there_is_none(self):
+        history = [epoch(1), epoch(2)]
+        assert "gap" not in texts(figures.curves(history, 2))
+        assert not figures.overfits(history)
+
+    def test_a_gap_without_harm_is_not_called_overfitting(self):
+        history = [epoch(1, 0.8, 0.8, 0.5), epoch(2, 0.95, 0.9, 0.3)]
+        assert not figures.overfits(history)
+        assert "5.0 points ahead" in figures.diagnose(history)
+
+    @pytest.mark.parametrize("n", [1, 2, 200])
+    def test_any_number_of_epochs(self, n):
+        pixels(figures.curves([epoch(i + 1) for i in range(n)], n))
+
+    def test_without_a_validation_part(self):
+        history = [epoch(i, validation=math.nan, loss=math.nan) for i in (1, 2)]
+        figure = figures.curves(history, 2)
+        assert "No validation part" in texts(figure)
+        pixels(figure)
+
+
+class TestConfusion:
+    def test_shows_recall_and_counts(self):
+        result = evaluate(np.eye(2)[[0, 0, 1, 1]], [0, 0, 0, 1], ("cat", "dog"))
+        said = texts(figures.confusion(result)).split("\n")
+        assert "1 of 4 wrong" in said
+        assert "66.7" in said
+        assert "100.0" in said
+        assert said.count("1") == 1
+        assert "cat" in said
+
+    @pytest.mark.parametrize("classes", [2, 10, 25, 200])
+    def test_any_number_of_classes(self, classes):
+        pixels(figures.confusion(some_evaluation(classes)))
+
+    def test_strange_names(self):
+        result = some_evaluation(10, names=STRANGE)
+        assert "$5 bill$" in texts(figures.confusion(result))
+        pixels(figures.confusion(result))
+        pixels(figures.calibration(result))
+
+
+class TestMistakes:
+    def test_worst_first(self):
+        ink = np.zeros((3, 28, 28), np.uint8)
+        scores = np.array([[0.0, 1.0], [0.0, 5.0], [3.0, 0.0]])
+        figure = figures.mistakes(ink, np.zeros(3, np.int64), scores, ("cat", "dog"))
+        said = [axes.texts[1].get_text() for axes in figure.axes]
+        assert said == ["dog (99 %)", "dog (73 %)"]
+        assert "All 2 mistakes" in texts(figure)
+
+    def test_more_than_fit(self):
+        rng = np.random.default_rng(0)
+        ink = rng.integers(256, size=(100, 28, 28), dtype=np.uint8)
+        scores = np.tile(np.arange(10.0), (100, 1))
+        figure = figures.mistakes(ink, np.zeros(100, np.int64), scores, STRANGE)
+        assert f"The {figures.MISTAKES} worst of 100 mistakes" in texts(figure)
+        assert len(figure.axes) == figures.MISTAKES
+        pixels(figure)
+
+    def test_none(self):
+        figure = figures.mistakes(
+            np.zeros((2, 28, 28), np.uint8), np.array([0, 1]), np.eye(2), ("a", "b")
+        )
+        assert "No mistakes" in texts(figure)
+        pixels(figure)
+
+
+@pytest.mark.parametrize(("name", "kernels"), [("tutorial", 96), ("modern", 96), ("lecun1998", 60)])
+def test_filters_show_every_kernel_that_is_there(name, kernels):
+    network = trained(name)
+    figure = figures.filters(network)
+    assert sum(len(axes.images) for axes in figure.axes) == 6 + kernels
+    first = figure.axes[0].images[0].get_array()
+    assert np.array_equal(first, network.c1.weight.detach().numpy()[0, 0])
+    pixels(figure)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("classes", [2, 10, 30])
+def test_explain(name, classes):
+    names = tuple(f"{i} {STRANGE[i % 10]}"[:40] for i in range(classes))
+    names = tuple("".join(c for c in one if c.isprintable()) for one in names)
+    checkpoint = Checkpoint(trained(name, classes), Preprocessing("digit"), names)
+    grey = np.full((60, 90), 230, np.uint8)
+    grey[10:50, 40:46] = 20
+    look = Classifier(checkpoint, engine="torch").look(grey)
+    figure = figures.explain(look, checkpoint.network)
+    said = texts(figure)
+    for part in ("The picture", "What the network saw", "C1", "C3", "F6"):
+        assert part in said
+    if look.prediction.doubts:
+        assert "Why it doubts" in said
+    # Picture, ink, six and sixteen maps, F6; for the 1998 network also the two nearest codes.
+    expected = 1 + 1 + 6 + 16 + 1 + (2 if name == "lecun1998" else 0)
+    assert sum(len(axes.images) for axes in figure.axes) == expected
+    pixels(figure)
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.sources, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+class TestReport:
+    @pytest.fixture
+    def page(self):
+        return figures.report_html(
+            "<script>alert(1)</script>",
+            some_evaluation(10, names=STRANGE),
+            OVERFITS,
+            2,
+            {"curves": b"\x89PNG", "confusion": b"\x89PNG"},
+            {"data": "a & b", "folder": "caf\udce9"},
+        )
+
+    def test_nothing_is_fetched(self, page):
+        found = Page(page)
+        assert len(found.sources) == 2
+        assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+        assert "script" not in found.tags
+        assert "link" not in found.tags
+        assert "http:" not in page
+        assert "https:" not in page
+        assert "default-src 'none'" in page
+
+    def test_text_is_escaped(self, page):
+        assert "&lt;script&gt;alert(1)" in page
+        assert "&lt;b&gt;bold" in page
+        assert "a &amp; b" in page
+        page.encode("utf-8")
+
+    def test_it_says_what_a_reader_needs(self, page):
+        result = some_evaluation(10, names=STRANGE)
+        text = Page(page).text
+        assert f"{result.n_errors} of 300" in text
+        assert f"{100 * result.accuracy:.2f} %" in text
+        assert "Overfits by 7.1 points" in text
+        assert "$5 bill$" in text
+
+    def test_it_suits_phones_and_the_dark(self, page):
+        assert 'name="viewport"' in page
+        assert "prefers-color-scheme: dark" in page
+        assert "max-width: 800px" in page
+
+
+def test_a_run_gets_its_figures_and_report(tmp_path):
+    rng = np.random.default_rng(0)
+    part = Split(rng.integers(256, size=(20, 28, 28), dtype=np.uint8), np.arange(20) % 10)
+    scores = rng.normal(size=(20, 10))
+    network = trained("tutorial")
+    figures.write_run(
+        tmp_path, "a run", network, OVERFITS, 2, part, scores, tuple("0123456789"), {"x": 1}
+    )
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {
+        "curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html",
+    }  # fmt: skip
+    assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 5
