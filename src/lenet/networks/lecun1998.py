@@ -30,6 +30,10 @@ class LeCun1998(frame.LeNet):
 
     name = "lecun1998"
     any_size = True
+    s2: Subsampling
+    c3: TableConvolution
+    s4: Subsampling
+    output: RadialBasisOutput
 
     def __init__(
         self,
