@@ -249,7 +249,9 @@ class Replicas:
             given["matrices"] = np.pad(entries, ((0, 0), *spare), "edge")
         penalty = np.empty((self.groups, patterns, self.lanes), np.float32)
         wrong = np.empty((self.groups, patterns, self.lanes), np.uint8)
-        results = {f"{name}.after": _standing(array, patterns) for name, array in written.items()}
+        results: dict[str, Any] = {
+            f"{name}.after": _standing(array, patterns) for name, array in written.items()
+        }
         results |= {"penalty": penalty, "wrong": wrong}
         values = [given[name] for name in kernel.inputs] + [results[o] for o in kernel.outputs]
         kernel.call(*(hl.Buffer(v) if isinstance(v, np.ndarray) else v for v in values))
