@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import lenet
-from lenet.checkpoints import save_checkpoint, write_atomic
+from lenet.checkpoints import save_checkpoint
+from lenet.files import write_atomic
 from lenet.kernels.engines import select_engine
 from lenet.training.loop import train
 from lenet.training.recipes import default_recipe, find_recipe

@@ -4,9 +4,7 @@ import io
 import json
 import os
 import pickle
-import stat
 import struct
-import sys
 import zipfile
 
 import pytest
@@ -20,10 +18,9 @@ from lenet.checkpoints import (
     boxed_weights,
     load_checkpoint,
     save_checkpoint,
-    write_atomic,
 )
 from lenet.data.preprocessing import Preprocessing
-from lenet.errors import CheckpointError, LenetError
+from lenet.errors import CheckpointError
 from lenet.networks import build_network
 
 NAMES = tuple("0123456789")
@@ -314,61 +311,3 @@ def test_every_name_in_the_box_loads_and_has_a_card():
         assert card
         loaded = load_checkpoint(name)
         assert loaded.network.num_classes == len(loaded.class_names)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
-    path.write_bytes(b"old")
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(LenetError, match="No space left"):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
-    path.write_bytes(b"old")
-
-    def interrupted(descriptor):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_that_is_not_there_is_an_error_with_the_path(tmp_path):
-    with pytest.raises(LenetError, match="nowhere"):
-        write_atomic(tmp_path / "nowhere" / "file", b"")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
-def test_the_mode_is_what_the_umask_leaves(path):
-    before = os.umask(0o027)
-    try:
-        write_atomic(path, b"")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-
-
-def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_return(path, monkeypatch):
-    steps = []
-    fsync, replace = os.fsync, type(path).replace
-    monkeypatch.setattr(
-        os,
-        "fsync",
-        lambda d: (
-            steps.append("folder" if stat.S_ISDIR(os.fstat(d).st_mode) else "file") or fsync(d)
-        ),
-    )
-    monkeypatch.setattr(type(path), "replace", lambda a, b: steps.append("rename") or replace(a, b))
-    write_atomic(path, b"new")
-    assert steps == (
-        ["file", "rename"] if sys.platform == "win32" else ["file", "rename", "folder"]
-    )

@@ -13,6 +13,7 @@ import lenet
 PACKAGE = Path(lenet.__file__).parent
 ORDER = (
     "errors",
+    "files",
     "data",
     "networks",
     "kernels",
@@ -29,7 +30,7 @@ ORDER = (
 )
 DOOR = {"__init__", "__main__"}  # opens every room; belongs to none
 MAY_PRINT = {"cli"}
-MAY_WRITE = {"data", "checkpoints", "training", "figures", "benchmark", "reproduction"}
+MAY_WRITE = {"files", "data", "checkpoints", "training", "figures", "benchmark", "reproduction"}
 NETWORK = {"urllib", "http", "socket", "ssl", "ftplib", "requests", "pooch", "httpx"}
 WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rmdir", "touch", "symlink_to"}
 WRITING_MODULES = {"shutil", "tempfile"}

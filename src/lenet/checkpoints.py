@@ -1,10 +1,8 @@
-"""Weight files: the only place that reads or writes them, and what makes a file write safe."""
+"""Weight files: the only place that reads or writes them."""
 
 import difflib
 import io
 import json
-import os
-import secrets
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from torch import Tensor
 from lenet.data.datasets import DATASETS
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError, LenetError
+from lenet.files import write_atomic
 from lenet.networks import LeNet, build_network
 from lenet.networks.tutorial import Tutorial, from_article, to_article
 
@@ -192,45 +191,6 @@ def save_article(path: str | Path, network: LeNet) -> None:
     write_atomic(Path(path), buffer.getvalue())
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file by `data` so that a reader sees all of it or what was there before.
-
-    The bytes are on the disk when this returns, also if the power fails right after.
-
-    Raises
-    ------
-    LenetError
-        When the file cannot be written; what was there is then untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        # The mode is what the umask leaves of 0666, as for any file the user makes.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise LenetError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on the disk (Windows does it by itself and cannot be asked to)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def read_bounded(path: Path) -> bytes:
     """A whole weight file, unless it is larger than any LeNet can be.
 
@@ -334,10 +294,10 @@ def _from_article_file(data: bytes, source: str) -> Checkpoint:
         ) from error
     if not isinstance(state, Mapping) or not all(map(_is_plain, state.values())):
         raise CheckpointError(f"{source} holds something else than a state dict of tensors")
-    state = from_article(state)
-    output = state["output.weight"]
-    num_classes = output.shape[0] if output.ndim else 0
     try:
+        state = from_article(state)
+        output = state["output.weight"]
+        num_classes = output.shape[0] if output.ndim else 0
         network = _network(
             {"network": "tutorial", "options": {}, "num_classes": num_classes}, state
         )

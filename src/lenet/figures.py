@@ -23,11 +23,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from lenet.checkpoints import write_atomic
 from lenet.classifier import Look
 from lenet.data.preprocessing import BORDER, FULL_INK
 from lenet.data.splits import Split
 from lenet.evaluation import Evaluation, evaluate, losses, softmax
+from lenet.files import write_atomic
 from lenet.networks.codes import COLUMNS, ROWS
 from lenet.networks.frame import LeNet
 from lenet.networks.layers import RadialBasisOutput, TableConvolution

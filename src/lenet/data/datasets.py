@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from lenet.data.idx import read_idx
 from lenet.data.pictures import read_picture, to_ink
 from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preparation
 from lenet.data.splits import Split, Splits
-from lenet.errors import DataError, DownloadError, PictureError
+from lenet.errors import DataError, DownloadError, LenetError, PictureError
+from lenet.files import write_atomic
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes received and the bytes in all."""
@@ -441,7 +441,13 @@ def _obtain(
         content = None
     if content is None:
         content = _download(dataset, file, cached, on_progress)
-        _write_atomic(cached, content)
+        try:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(cached, content)
+        except (OSError, LenetError) as error:
+            raise DownloadError(
+                f"{cached} cannot be written: {error}; let LENET_CACHE name a folder that can"
+            ) from error
     return cached, content
 
 
@@ -508,25 +514,6 @@ def _download(
         f"Try again later, or put the file into {target.parent} yourself, or into a folder "
         f"{dataset.name} inside the one that LENET_DATA names."
     )
-
-
-def _write_atomic(path: Path, content: bytes) -> None:
-    """The whole file or none, also when two processes write it at once."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DownloadError(
-            f"{path} cannot be written: {error.strerror}; let LENET_CACHE name a folder that can"
-        ) from error
 
 
 # Folders of pictures

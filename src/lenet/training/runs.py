@@ -26,11 +26,11 @@ from lenet.checkpoints import (
     read_bounded,
     save_checkpoint,
     unpack,
-    write_atomic,
 )
 from lenet.data.datasets import DATASETS, load_dataset
 from lenet.data.splits import Split, Splits
 from lenet.errors import CheckpointError, DataError, InputError, RunError
+from lenet.files import write_atomic
 from lenet.kernels.engines import Engine, select_engine
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import Epoch, State, choose_loss, measure, train
