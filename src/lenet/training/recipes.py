@@ -146,11 +146,11 @@ class Recipe:
 
 
 _DIGIT = Distortions(rotate=0.2, scale=0.12, shear=0.2, shift=2.5)
-_GARMENT = Distortions(flip=True, shift=2.0, scale=0.08)
+_GARMENT = Distortions(flip=True, shift=1.0, scale=0.05)
 _PLAIN = Distortions(shift=2.0, scale=0.08)
 
 
-def _modern(name: str, distortions: Distortions, epochs: int) -> Recipe:
+def _modern(name: str, distortions: Distortions, epochs: int, weight_decay: float = 0.01) -> Recipe:
     return Recipe(
         name,
         optimizer="adamw",
@@ -161,7 +161,7 @@ def _modern(name: str, distortions: Distortions, epochs: int) -> Recipe:
         initialization="kaiming",
         pixels="standardized",
         distortions=distortions,
-        weight_decay=0.01,
+        weight_decay=weight_decay,
         label_smoothing=0.05,
         weight_average=0.998,
     )
@@ -199,7 +199,7 @@ _MINIBATCH = Recipe(
 )
 _MODERN = (
     _modern("digit", _DIGIT, 40),
-    _modern("garment", _GARMENT, 60),
+    _modern("garment", _GARMENT, 60, weight_decay=0.05),
     _modern("plain", _PLAIN, 40),
 )
 
