@@ -200,7 +200,8 @@ def draw(benchmark: Benchmark, path: Path) -> None:
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right", "bottom"]].set_visible(False)
     figure.suptitle(
-        f"images per second · {benchmark.machine} · {benchmark.threads} threads",
+        f"images per second · {benchmark.machine} · {benchmark.threads} thread"
+        + "s" * (benchmark.threads > 1),
         fontsize=10,
     )
     write(path, figure)
