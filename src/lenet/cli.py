@@ -86,7 +86,8 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno == errno.EPIPE:
             # Who read us has left. Whatever is still buffered must not fail at exit.
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
             return 1
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}", 1)
@@ -550,17 +551,14 @@ def predict(
 
 def _expand(pattern: str) -> list[str]:
     """A file, the pictures in a folder, or what a pattern matches where the shell left it alone."""
-    try:
-        path = Path(pattern)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(f"{pattern} holds no pictures ({', '.join(SUFFIXES)})")
-            return [str(p) for p in inside]
-        if not path.exists() and glob.has_magic(pattern):
-            return sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
-    except ValueError:  # a null character: left for the reader to refuse
-        pass
+    path = Path(pattern)
+    if path.is_dir():
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise InputError(f"{pattern} holds no pictures ({', '.join(SUFFIXES)})")
+        return [str(p) for p in inside]
+    if glob.has_magic(pattern) and not os.path.lexists(pattern):
+        return sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
     return [pattern]
 
 
