@@ -1,18 +1,19 @@
 """A LeNet behind one autograd function: same parameters, forward and backward fused in Halide."""
 
 import copy
+import ctypes
+import math
 import threading
 from collections import deque
-from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.modules import module as torch_module
+from torch.nn.modules.module import _has_any_global_hook
 
 from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
 from lenet.errors import EngineError
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from lenet.kernels import stages
 
 _CHUNK = 256  # images walked at once: their activations stay in the caches
-_ALIGNMENT = 16  # floats: Halide's stores are whole cache lines
+_SHELF = 4  # tapes and scratch kept, of different batch sizes
+_BYTES = 4  # of a float32
 
 
 def fuse(network: LeNet) -> nn.Module:
@@ -74,11 +76,14 @@ class FusedNetwork(nn.Module):
 
     Attributes
     ----------
+    network : LeNet
     fallback : str or None
         Why the last call ran in torch; None when it ran fused.
     """
 
+    network: LeNet
     fallback: str | None
+    _plan: "_Plan | None"
 
     def __init__(self, network: LeNet) -> None:
         super().__init__()
@@ -92,7 +97,6 @@ class FusedNetwork(nn.Module):
             training=network.training,
             network=network,
             fallback=None,
-            _weights=_Weights(),
             _plan=None,
         )
 
@@ -110,7 +114,7 @@ class FusedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 1, 32, 32) float32 → scores (N, classes) float32, larger is better."""
-        network: LeNet = self.network
+        network = self.network
         network.check(images)
         layers = tuple(network._modules.values())
         plan = self._plan
@@ -118,25 +122,20 @@ class FusedNetwork(nn.Module):
             plan = self.__dict__["_plan"] = _Plan(network)
         parameters = plan.parameters(network)
         gradients = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
-        self.fallback = reason = plan.unsupported(images, parameters, gradients)
+        reason = plan.unsupported(images, parameters, gradients)
+        self.__dict__["fallback"] = reason
         if reason is not None:
-            return network(images)
+            scores: Tensor = network(images)
+            return scores
         images = images.contiguous()
         if not gradients:
-            if plan.norms:
-                parameters = plan.folded(parameters)
-            weights = _Weights() if plan.norms else self._weights
-            return _score(plan.architecture(False), images, weights.buffers(parameters))
-        dropout = plan.dropout
-        masks = (
-            tuple(_mask(len(images), units, dropout.p) for units in (C5_UNITS, F6_UNITS))
-            if dropout is not None and dropout.training and dropout.p > 0
-            else ()
-        )
-        scores: Tensor = _Fused.apply(
-            plan.architecture(bool(masks)), self._weights, images, masks, *parameters
-        )
-        return scores
+            return plan.code(False).score(images, plan.folded(parameters))
+        dropout: Any = plan.dropout
+        masks: tuple[Tensor, ...] = ()
+        if dropout is not None and dropout.training and dropout.p > 0:
+            n, p = len(images), dropout.p
+            masks = _mask(n, C5_UNITS, p), _mask(n, F6_UNITS, p)
+        return _fused(plan.code(bool(masks)), images, masks, *parameters)
 
 
 class _Fused(torch.autograd.Function):
@@ -144,83 +143,30 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        architecture: "stages.Architecture",
-        weights: "_Weights",
-        images: Tensor,
-        masks: tuple[Tensor, ...],
-        *parameters: Tensor,
+        ctx: Any, code: "_Code", images: Tensor, masks: tuple[Tensor, ...], *parameters: Tensor
     ) -> Tensor:
-        scores = torch.empty(len(images), architecture.classes)
-        ctx.tape = tape = _lease(architecture, len(images))
-        buffers = weights.buffers(parameters)
-        kernel = _kernel("forward_training", architecture)
-        for chunk in tape.chunks:
-            kernel.call(
-                _buffer(images[chunk.images, 0]),
-                *buffers,
-                *(_buffer(mask[chunk.images]) for mask in masks),
-                *chunk.tape,
-                _buffer(scores[chunk.images]),
-            )
-        ctx.architecture, ctx.weights, ctx.masks = architecture, weights, masks
-        # Saved for torch's check that nobody changed them before the backward pass.
+        ctx.code, ctx.masks, ctx.tape = code, masks, code.lease(len(images))
+        # Saved for torch's check that nobody changes them before the backward pass.
         ctx.save_for_backward(*parameters)
-        return scores
+        return code.forward(images, masks, parameters, ctx.tape)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        architecture: stages.Architecture = ctx.architecture
-        buffers = dict(
-            zip(
-                _stages().weight_extents(architecture),
-                ctx.weights.buffers(ctx.saved_tensors),
-                strict=True,
+        if torch.is_grad_enabled():
+            raise EngineError(
+                "the fused engine has no second derivatives (create_graph=True); "
+                "use the torch engine for them"
             )
-        )
-        kernel = _kernel("backward", architecture)
-        layout = _layout(architecture)
-        gradient = gradient.contiguous()
-        total = torch.empty(layout.size)
-        for i, chunk in enumerate(ctx.tape.chunks):
-            flat = torch.empty(layout.size) if i else total
-            named = {
-                **buffers,
-                **chunk.named,
-                **{
-                    name: _buffer(mask[chunk.images])
-                    for name, mask in zip(("c5.mask", "f6.mask"), ctx.masks, strict=False)
-                },
-                "gradient": _buffer(gradient[chunk.images]),
-            }
-            results = {**_scratch(architecture, chunk.blocks), **layout.buffers(flat)}
-            kernel.call(
-                *(named[name] for name in kernel.inputs),
-                *(results[name] for name in kernel.outputs),
-            )
-            if i:
-                total += flat
-        needed = ctx.needs_input_grad[4:]
-        return (
-            None,
-            None,
-            None,
-            None,
-            *(
-                view.view_as(p) if wanted else None
-                for view, p, wanted in zip(
-                    layout.split(total), ctx.saved_tensors, needed, strict=True
-                )
-            ),
-        )
+        parameters: tuple[Tensor, ...] = ctx.saved_tensors
+        gradients = ctx.code.backward(gradient.contiguous(), ctx.masks, parameters, ctx.tape)
+        needed = ctx.needs_input_grad[3:]
+        if not all(needed):
+            gradients = [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
+        return None, None, None, *gradients
 
 
-def _score(architecture: "stages.Architecture", images: Tensor, weights: list[Any]) -> Tensor:
-    """Scores with nothing kept."""
-    scores = torch.empty(len(images), architecture.classes)
-    _kernel("forward_bulk", architecture).call(_buffer(images[:, 0]), *weights, _buffer(scores))
-    return scores
+_any_global_hook: Callable[[], bool] = _has_any_global_hook
+_fused: Callable[..., Tensor] = _Fused.apply
 
 
 def _mask(images: int, units: int, p: float) -> Tensor:
@@ -241,6 +187,7 @@ class _Plan:
             for layer in (network._modules.get("norm1"), network._modules.get("norm3"))
             if isinstance(layer, nn.BatchNorm2d)
         )
+        self._codes: dict[bool, _Code] = {}
         if self.reason is None:
             self._architecture = self._describe(network)
             self.names = tuple(
@@ -248,19 +195,23 @@ class _Plan:
             )
             self.shapes = tuple(p.shape for p in self.parameters(network))
 
-    def architecture(self, dropout: bool) -> "stages.Architecture":
-        """The key of the network's pipelines."""
-        return self._architecture(dropout)
+    def code(self, dropout: bool) -> "_Code":
+        """The network's kernels."""
+        code = self._codes.get(dropout)
+        if code is None:
+            code = self._codes[dropout] = _code(self._architecture(dropout))
+        return code
 
     def parameters(self, network: LeNet) -> tuple[Tensor, ...]:
         """The tensors the kernels read, in their order, as they are now."""
         if self.reason is not None:
             return ()
-        modules = network._modules
-        return tuple(
-            layer._parameters.get(part) if part in layer._parameters else layer._buffers[part]
-            for layer, part in ((modules[name], part) for name, part in self.names)
-        )
+        tensors = []
+        for layer, part in self.names:
+            module: Any = network._modules[layer]
+            tensor = module._parameters.get(part)
+            tensors.append(module._buffers[part] if tensor is None else tensor)
+        return tuple(tensors)
 
     def unsupported(
         self, images: Tensor, parameters: Sequence[Tensor], gradients: bool
@@ -268,7 +219,11 @@ class _Plan:
         """Why this call must run in torch, or None."""
         if self.reason is not None:
             return self.reason
-        if type(images) is not Tensor or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if (
+            type(images) is not Tensor
+            or torch._C._get_tracing_state()
+            or torch.compiler.is_compiling()
+        ):
             return "torch is tracing or transforming the network"
         if images.shape[2] != PADDED_SIZE or images.shape[3] != PADDED_SIZE:
             return f"the kernels are for {PADDED_SIZE}×{PADDED_SIZE} images"
@@ -284,7 +239,7 @@ class _Plan:
         for tensor, shape in zip(parameters, self.shapes, strict=True):
             if tensor.shape != shape or not tensor.is_contiguous():
                 return "a parameter has another shape or layout"
-        if torch_module._has_any_global_hook() or any(
+        if _any_global_hook() or any(
             m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
             for m in self.modules
         ):
@@ -295,6 +250,8 @@ class _Plan:
 
     def folded(self, parameters: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """BatchNorm's running statistics folded into the convolutions before it."""
+        if not self.norms:
+            return parameters
         tensors = list(parameters)
         for norm, at in zip(self.norms, (0, 2), strict=True):  # c1 and c3: weight, then bias
             assert norm.running_mean is not None
@@ -346,19 +303,17 @@ class _Plan:
     @staticmethod
     def _describe(network: LeNet) -> Any:
         s = _stages()
-        squash: Any = network.squash
-        activation = {
-            nn.Sigmoid: lambda: s.Activation("sigmoid"),
-            nn.Tanh: lambda: s.Activation("tanh"),
-            nn.ReLU: lambda: s.Activation("relu"),
-            ScaledTanh: lambda: s.Activation("tanh", squash.amplitude, squash.slope),
-        }[type(squash)]()
+        squash = network.squash
+        if isinstance(squash, ScaledTanh):
+            activation = s.Activation("tanh", squash.amplitude, squash.slope)
+        else:
+            kinds: dict[type, str] = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu"}
+            activation = s.Activation(kinds[type(squash)])
         s2: Any = network.s2
-        pooling = {
-            nn.AvgPool2d: lambda: s.Pooling("average"),
-            nn.MaxPool2d: lambda: s.Pooling("max"),
-            Subsampling: lambda: s.Pooling("subsampling", s2.weight_of_an_input),
-        }[type(s2)]()
+        if isinstance(s2, Subsampling):
+            pooling = s.Pooling("subsampling", s2.weight_of_an_input)
+        else:
+            pooling = s.Pooling("max" if isinstance(s2, nn.MaxPool2d) else "average")
         dense = s.Connections.dense(C3_MAPS, C1_MAPS)
 
         @cache
@@ -377,7 +332,8 @@ class _Plan:
 
 
 def _table(layer: TableConvolution) -> "stages.Connections":
-    return _stages().Connections(layer.table)
+    connections: stages.Connections = _stages().Connections(layer.table)
+    return connections
 
 
 def _is_convolution(layer: nn.Module, inputs: int, outputs: int) -> bool:
@@ -408,7 +364,7 @@ def _is_pooling(layer: nn.Module, maps: int) -> bool:
     plain = layer.kernel_size in sizes and layer.stride in sizes and layer.padding in (0, (0, 0))
     if type(layer) is nn.MaxPool2d:
         return plain and layer.dilation in (1, (1, 1)) and not layer.return_indices
-    return plain and layer.divisor_override is None  # type: ignore[union-attr]
+    return plain and layer.divisor_override is None
 
 
 def _is_norm(layer: nn.Module, maps: int) -> bool:
@@ -436,160 +392,218 @@ def gather(
     if low < 0 or high >= n:
         raise IndexError(f"index {low if low < 0 else high} is out of range for {n} images")
     scaling = torch.tensor([preprocessing.factor, preprocessing.offset])
-    arguments = [_buffer(ink.contiguous()), _buffer(picked), _buffer(scaling)]
+    arguments = [_owned(ink.contiguous()), _owned(picked), _owned(scaling)]
     if matrices is not None:
-        arguments.append(_buffer(torch.from_numpy(np.ascontiguousarray(matrices))))
-    _kernel("gather", matrices is not None).call(*arguments, _buffer(images[:, 0]))
+        arguments.append(_owned(torch.from_numpy(np.ascontiguousarray(matrices))))
+    _kernel("gather", matrices is not None)(*arguments, _owned(images[:, 0]))
     return images
 
 
-# --- Memory ---------------------------------------------------------------------------------
+# --- Kernels and their memory --------------------------------------------------------------------
 
 
-def _buffer(array: Tensor) -> Any:
-    """Halide's view of a packed tensor's memory; keeps it alive."""
-    return _halide().Buffer(array.detach().numpy())
+@lru_cache(maxsize=512)
+def _view(address: int, extents: tuple[int, ...]) -> Any:
+    """Halide's view of packed float32 memory, which the caller keeps alive during the call.
+
+    Owning nothing, it may be kept: a step's tensors come back to the same few addresses.
+    """
+    import halide
+
+    memory: Any = (ctypes.c_float * math.prod(extents)).from_address(address)
+    return halide.Buffer(np.frombuffer(memory, np.float32).reshape(extents))
 
 
-class _Weights:
-    """Halide's views of the parameters, made anew only when one has moved."""
+class _Chunk(NamedTuple):
+    """Some images of a batch: which, and the views of what a forward pass keeps of them."""
 
-    def __init__(self) -> None:
-        self._made: tuple[tuple[int, ...], list[Any]] = ((), [])
-
-    def buffers(self, parameters: Sequence[Tensor]) -> list[Any]:
-        """One view for each parameter."""
-        addresses = tuple([p.data_ptr() for p in parameters])
-        known, views = self._made
-        if known != addresses:
-            # Kernels 5×5, all else as rows: (…, 5, 5) or (units, inputs) or (units,)
-            views = [_buffer(_as_kernel_reads(p)) for p in parameters]
-            self._made = addresses, views
-        return views
-
-
-def _as_kernel_reads(p: Tensor) -> Tensor:
-    """(units, maps, 5, 5) of C5 → (units, inputs); of C1 and C3 → (links, 5, 5)."""
-    if p.ndim == 4:
-        return p.flatten(1) if len(p) == C5_UNITS else p.flatten(0, 1)
-    return p
-
-
-class _Chunk:
-    """The tape of some images."""
-
-    def __init__(self, images: slice, blocks: int, named: dict[str, Any]) -> None:
-        self.images = images
-        self.blocks = blocks
-        self.named = named
-        self.tape = tuple(named.values())
+    images: slice
+    size: int
+    blocks: int
+    tape: list[Any]
 
 
 class _Tape:
-    """What a forward pass keeps for its backward pass, in one piece of memory."""
+    """What a forward pass keeps for its backward pass; it goes back to the shelf after use."""
 
-    def __init__(self, architecture: "stages.Architecture", n: int) -> None:
-        self.key = architecture, n
-        s = _stages()
+    def __init__(self, code: "_Code", n: int) -> None:
+        self.n = n
+        self.memory: list[Tensor] = []
         self.chunks = []
         for start in range(0, n, _CHUNK):
-            images = slice(start, min(start + _CHUNK, n))
-            blocks = -(-(images.stop - images.start) // s.LANES)
-            self.chunks.append(_Chunk(images, blocks, _arrays(s.TAPE_EXTENTS, blocks)))
-
-
-def _arrays(extents: "dict[str, stages.Extents]", blocks: int) -> dict[str, Any]:
-    """Uninitialised arrays for so many blocks, on cache lines."""
-    lanes = _stages().LANES
-    known = {"b": blocks, "r": blocks * lanes}
-    return {
-        name: _buffer(torch.empty([known[e] if isinstance(e, str) else e for e in extent]))
-        for name, extent in extents.items()
-    }
+            size = min(_CHUNK, n - start)
+            blocks = -(-size // code.lanes)
+            arrays = code.arrays(code.stages.TAPE_EXTENTS, blocks)
+            self.memory += arrays
+            views = [_owned(array) for array in arrays]
+            self.chunks.append(_Chunk(slice(start, start + size), size, blocks, views))
 
 
 class _Lease:
-    """A tape in use; it goes back to the shelf when the graph that holds it is gone."""
+    """A tape in use: until the graph that holds it is gone."""
 
-    def __init__(self, tape: _Tape) -> None:
-        self._tape = tape
+    def __init__(self, code: "_Code", tape: _Tape) -> None:
+        self.code, self.tape = code, tape
         self.chunks = tape.chunks
 
     def __del__(self) -> None:
-        _shelf.append(self._tape)
+        self.code.shelf.append(self.tape)
 
 
-# Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: tapes are kept.
-_shelf: deque[_Tape] = deque(maxlen=4)
+def _owned(array: Tensor) -> Any:
+    """Halide's view of a tensor whose memory it keeps alive."""
+    import halide
+
+    return halide.Buffer(array.numpy())
 
 
-def _lease(architecture: "stages.Architecture", n: int) -> _Lease:
-    for _ in range(len(_shelf)):
-        try:
-            tape = _shelf.popleft()
-        except IndexError:  # another thread took it
-            break
-        if tape.key == (architecture, n):
-            return _Lease(tape)
-        _shelf.append(tape)
-    return _Lease(_Tape(architecture, n))
+class _Code:
+    """One architecture's kernels, compiled at their first use, and the memory they work in."""
+
+    def __init__(self, architecture: Any) -> None:
+        self.stages = s = _stages()
+        self.architecture = architecture
+        self.kernels: dict[str, Any] = {}
+        self.lanes: int = s.LANES
+        extents = s.weight_extents(architecture)
+        self.extents: list[tuple[int, ...]] = list(extents.values())
+        self.size = sum(math.prod(e) for e in self.extents)
+        names = list(extents)
+        self.read = [names.index(name) for name in s.backward_weights(architecture)]
+        # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: tapes and
+        # scratch are kept.
+        self.shelf: deque[_Tape] = deque(maxlen=_SHELF)
+        self.scratch = lru_cache(maxsize=_SHELF)(self._scratch)
+
+    def kernel(self, name: str) -> Any:
+        """Compiled code by its name in `stages`."""
+        return self.kernels.get(name) or self.kernels.setdefault(
+            name, _kernel(name, self.architecture)
+        )
+
+    def weights(self, parameters: Sequence[Tensor]) -> list[Any]:
+        """Views of the parameters."""
+        return [_view(p.data_ptr(), e) for p, e in zip(parameters, self.extents, strict=True)]
+
+    def score(self, images: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+        """Scores with nothing kept."""
+        n, classes = len(images), self.architecture.classes
+        scores = torch.empty(n, classes)
+        self.kernel("forward_bulk")(
+            _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
+            *self.weights(parameters),
+            _view(scores.data_ptr(), (n, classes)),
+        )
+        return scores
+
+    def forward(
+        self,
+        images: Tensor,
+        masks: tuple[Tensor, ...],
+        parameters: Sequence[Tensor],
+        tape: _Lease,
+    ) -> Tensor:
+        """Scores, with the tape written."""
+        classes = self.architecture.classes
+        scores = torch.empty(len(images), classes)
+        kernel, weights = self.kernel("forward_training"), self.weights(parameters)
+        pixels, results = images.data_ptr(), scores.data_ptr()
+        for chunk in tape.chunks:
+            first, n = chunk.images.start, chunk.size
+            kernel(
+                _view(pixels + first * _BYTES * PADDED_SIZE**2, (n, PADDED_SIZE, PADDED_SIZE)),
+                *weights,
+                *_masks(masks, chunk),
+                *chunk.tape,
+                _view(results + first * _BYTES * classes, (n, classes)),
+            )
+        return scores
+
+    def backward(
+        self,
+        gradient: Tensor,
+        masks: tuple[Tensor, ...],
+        parameters: Sequence[Tensor],
+        tape: _Lease,
+    ) -> list[Tensor]:
+        """Every parameter's gradient, all in one piece of memory."""
+        classes = self.architecture.classes
+        weights = [_view(parameters[i].data_ptr(), self.extents[i]) for i in self.read]
+        kernel, given = self.kernel("backward"), gradient.data_ptr()
+        total: Tensor | None = None
+        for chunk in tape.chunks:
+            flat = torch.empty(self.size)
+            address, views = flat.data_ptr(), []
+            for extents in self.extents:
+                views.append(_view(address, extents))
+                address += _BYTES * math.prod(extents)
+            kernel(
+                *weights,
+                *_masks(masks, chunk),
+                *chunk.tape,
+                _view(given + chunk.images.start * _BYTES * classes, (chunk.size, classes)),
+                *self.scratch(chunk.blocks),
+                *views,
+            )
+            # Chunk after chunk: the same bits for any number of threads.
+            total = flat if total is None else total.add_(flat)
+        unflatten: Any = torch._C._nn.unflatten_dense_tensors
+        gradients: list[Tensor] = unflatten(total, parameters)
+        return gradients
+
+    def lease(self, n: int) -> _Lease:
+        """A tape for so many images, from the shelf if one is there."""
+        for _ in range(len(self.shelf)):
+            try:
+                tape = self.shelf.popleft()
+            except IndexError:  # another thread took it
+                break
+            if tape.n == n:
+                return _Lease(self, tape)
+            self.shelf.append(tape)
+        return _Lease(self, _Tape(self, n))
+
+    def arrays(self, extents: dict[str, Any], blocks: int) -> list[Tensor]:
+        """Uninitialised arrays for so many blocks; torch puts them on cache lines."""
+        known = {"b": blocks, "r": blocks * self.lanes}
+        return [
+            torch.empty([known[e] if isinstance(e, str) else e for e in extent])
+            for extent in extents.values()
+        ]
+
+    def _scratch(self, blocks: int) -> list[Any]:
+        """A backward pass's own arrays; a call holds Python's lock, so threads may share them."""
+        extents = self.stages.scratch_extents(self.architecture)
+        return [_owned(array) for array in self.arrays(extents, blocks)]
+
+
+def _masks(masks: tuple[Tensor, ...], chunk: _Chunk) -> list[Any]:
+    """Views of the chunk's part of the Dropout masks."""
+    return [
+        _view(mask.data_ptr() + chunk.images.start * _BYTES * units, (chunk.size, units))
+        for mask in masks
+        for units in (mask.shape[1],)
+    ]
 
 
 @cache
-def _scratch(architecture: "stages.Architecture", blocks: int) -> dict[str, Any]:
-    """A backward pass's own arrays; a kernel call holds Python's lock, so all threads share them."""
-    return _arrays(_stages().scratch_extents(architecture), blocks)
+def _code(architecture: Any) -> _Code:
+    return _Code(architecture)
 
-
-class _Layout:
-    """Every parameter's gradient in one piece of memory."""
-
-    def __init__(self, architecture: "stages.Architecture") -> None:
-        self.extents = _stages().weight_extents(architecture)
-        self.sizes = []
-        for extents in self.extents.values():
-            size = 1
-            for extent in extents:
-                assert isinstance(extent, int)
-                size *= extent
-            self.sizes += [size, -size % _ALIGNMENT]
-        self.size = sum(self.sizes)
-
-    def split(self, flat: Tensor) -> list[Tensor]:
-        """The gradients, as vectors."""
-        return list(flat.split(self.sizes)[::2])
-
-    def buffers(self, flat: Tensor) -> dict[str, Any]:
-        """The gradients, as Halide writes them."""
-        return {
-            name: _buffer(part.view(extents))
-            for (name, extents), part in zip(self.extents.items(), self.split(flat), strict=True)
-        }
-
-
-@cache
-def _layout(architecture: "stages.Architecture") -> _Layout:
-    return _Layout(architecture)
-
-
-# --- Compiled code ---------------------------------------------------------------------------
 
 _compiling = threading.Lock()
-
-
-def _kernel(name: str, architecture: "stages.Architecture | bool") -> Any:
-    """A pipeline, compiled at its first use."""
-    kernel = _compiled.get((name, architecture))
-    if kernel is None:
-        with _compiling:
-            kernel = _compiled.get((name, architecture))
-            if kernel is None:
-                kernel = getattr(_stages(), name)(architecture)
-                _compiled[name, architecture] = kernel
-    return kernel
-
-
 _compiled: dict[tuple[str, Any], Any] = {}
+
+
+def _kernel(name: str, of: Any) -> Any:
+    """A pipeline of `lenet.kernels.stages`, compiled at its first use."""
+    call = _compiled.get((name, of))
+    if call is None:
+        with _compiling:
+            call = _compiled.get((name, of))
+            if call is None:
+                call = _compiled[name, of] = getattr(_stages(), name)(of).call
+    return call
 
 
 @cache
@@ -603,10 +617,3 @@ def _stages() -> Any:
             "install halide>=21,<22, or use the torch engine"
         ) from None
     return stages
-
-
-@cache
-def _halide() -> Any:
-    import halide
-
-    return halide

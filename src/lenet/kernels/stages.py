@@ -591,9 +591,11 @@ def scratch_extents(architecture: Architecture) -> dict[str, Extents]:
     }
 
 
-def trained(architecture: Architecture) -> dict[str, Extents]:
-    """What the backward pass writes: the gradient of every parameter."""
-    return weight_extents(architecture)
+def backward_weights(architecture: Architecture) -> list[str]:
+    """The parameters that the backward pass reads."""
+    read = ["c3.weight", "c5.weight", "f6.weight"]
+    read += ["s2.coefficient", "s4.coefficient"] if architecture.pooling.trainable else []
+    return [*read, "output.centers" if architecture.output == "rbf" else "output.weight"]
 
 
 class Backward(Pipeline):
@@ -603,10 +605,7 @@ class Backward(Pipeline):
         super().__init__(architecture)
         arch = architecture
         extents, scratch = weight_extents(arch), scratch_extents(arch)
-        read = ["c3.weight", "c5.weight", "f6.weight"]
-        read += ["s2.coefficient", "s4.coefficient"] if arch.pooling.trainable else []
-        read += ["output.centers" if arch.output == "rbf" else "output.weight"]
-        self.w = {name: self.read(name, extents[name]) for name in read}
+        self.w = {name: self.read(name, extents[name]) for name in backward_weights(arch)}
         self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
         tape = {name: self.read(name, e) for name, e in TAPE_EXTENTS.items()}
         self.tape = tape
@@ -790,7 +789,7 @@ class Backward(Pipeline):
         self, name: str, gradient: Func, size: int, extents: dict[str, Extents]
     ) -> None:
         """A bias for each map: the gradient's sum over the map and the images."""
-        (maps,) = extents[name]
+        maps = extents[name][0]
         r = hl.RDom([(0, size), (0, size), (0, self.blocks)], f"{name}_r".replace(".", "_"))
         total, f = hl.Func(), hl.Func()
         total[lane, m] = hl.f32(0)
@@ -798,7 +797,7 @@ class Backward(Pipeline):
         self._sum_lanes_of_maps(f, total, maps)
         self.write(name, f, extents[name])
 
-    def _sum_lanes_of_maps(self, f: Func, total: Func, maps: int) -> None:
+    def _sum_lanes_of_maps(self, f: Func, total: Func, maps: int | str) -> None:
         f[m] = _sum_of_lanes(f"{total.name()}_sum", lambda i: total[i, m], m)[m]
         total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane)
         total.update().vectorize(lane)
@@ -809,7 +808,7 @@ class Backward(Pipeline):
     ) -> None:
         """The gradients of a trainable pooling's coefficients and biases."""
         self._store_sums(f"{name}.bias", gradient, size, extents)
-        (maps,) = extents[f"{name}.coefficient"]
+        maps = extents[f"{name}.coefficient"][0]
         r = hl.RDom([(0, size), (0, size), (0, self.blocks)], f"{name}_coefficient_r")
         total, f = hl.Func(f"{name}_coefficient_lanes"), hl.Func(f"{name}_coefficient_gradient")
         pooled = self.architecture.pooling.sum(window(source, r[0], r[1], m, r[2]))
@@ -995,8 +994,11 @@ def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Fun
 
 
 def backward(architecture: Architecture) -> Kernel:
-    """The scores' gradient, the tape and the weights to every parameter's gradient."""
-    return Backward(architecture).compile()
+    """Weights, masks, tape and the scores' gradient to scratch and every parameter's gradient."""
+    pipeline = Backward(architecture)
+    order = [*scratch_extents(architecture), *weight_extents(architecture)]
+    pipeline.outputs = {name: pipeline.outputs[name] for name in order}
+    return pipeline.compile()
 
 
 # --- The data path --------------------------------------------------------------------------------
@@ -1069,7 +1071,8 @@ def gather(distorted: bool) -> Kernel:
             return hl.strict_float(low + hl.strict_float(share * (high - low)))
 
         share = hl.strict_float(column - hl.cast(hl.Float(32), left))
-        upper, lower = between(*corners[:2], share), between(*corners[2:], share)
+        upper = between(corners[0], corners[1], share)
+        lower = between(corners[2], corners[3], share)
         level = between(upper, lower, hl.strict_float(row - hl.cast(hl.Float(32), top)))
         images[x, y, n] = scaled(level)
         images.vectorize(x, LANES)
