@@ -10,7 +10,7 @@ from lenet.errors import InputError
 from lenet.networks.frame import LAYERS, LeNet
 from lenet.networks.layers import Subsampling, TableConvolution
 
-SCHEMES = ("torch", "xavier", "kaiming", "fan-in")
+SCHEMES = ("torch", "xavier", "kaiming", "fan-in", "root-fan-in")
 _SIGMOID_GAIN = 4.0  # the logistic sigmoid's slope at 0 is 1/4
 
 
@@ -19,14 +19,16 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
 
     Parameters
     ----------
-    scheme : {"torch", "xavier", "kaiming", "fan-in"}
+    scheme : {"torch", "xavier", "kaiming", "fan-in", "root-fan-in"}
         ``torch``: weights and biases uniform in ±1/√fan-in, what `torch.nn` does by itself.
         ``xavier``: uniform, gain 4 before a logistic sigmoid and 1 elsewhere, zero biases
         (Glorot & Bengio 2010).
         ``kaiming``: normal, variance 2/fan-in before a ReLU (He et al. 2015) and 1/fan-in at the
         output, zero biases.
-        ``fan-in``: weights and biases uniform in ±2.4/fan-in (LeCun et al. 1998, Sec. III.B;
-        no square root is missing, App. A argues for it).
+        ``fan-in``: weights and biases uniform in ±2.4/fan-in, as LeCun et al. 1998 print it
+        (Sec. III.B).
+        ``root-fan-in``: in ±2.4/√fan-in, which makes the spread of a weighted sum independent of
+        the fan-in: the reason that the paper gives. See docs/paper.md.
 
     Returns
     -------
@@ -46,8 +48,8 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
                     bound = 1 / math.sqrt(fan_in)
                     weight.uniform_(-bound, bound, generator=generator)
                     bias.uniform_(-bound, bound, generator=generator)
-                elif scheme == "fan-in":
-                    bound = 2.4 / fan_in
+                elif scheme in ("fan-in", "root-fan-in"):
+                    bound = 2.4 / (fan_in if scheme == "fan-in" else math.sqrt(fan_in))
                     weight.uniform_(-bound, bound, generator=generator)
                     bias.uniform_(-bound, bound, generator=generator)
                 elif scheme == "xavier":
