@@ -32,7 +32,7 @@ def test_the_printed_schedule():
 
 @pytest.fixture
 def small(mnist, monkeypatch):
-    """MNIST with fewer test images."""
+    """MNIST with few test images."""
     few = Split(mnist.test.images[:300], mnist.test.labels[:300])
     splits = Splits(
         mnist.name,
@@ -176,7 +176,7 @@ def test_rejection_by_the_gap():
 
 def test_robustness_moves_what_it_says():
     ink = np.zeros((1, 28, 28), np.uint8)
-    ink[0, 12:16, 12:16] = 200
+    ink[0, 8:20, 8:20] = 200
     seen = []
 
     def score(changed):
@@ -192,8 +192,9 @@ def test_robustness_moves_what_it_says():
         return rows.mean(), columns.mean()
 
     for scale in found["scale"]:
+        # Where it is sampled shrunken, and what leaves the frame enlarged: not to the last pixel.
         area = next(pictures).sum() / ink.sum()
-        assert area == pytest.approx(scale**2, rel=0.1)
+        assert area == pytest.approx(scale**2, rel=0.15)
     for shift in found["shift"]:
         assert centre(next(pictures)) == (13.5 + shift, 13.5)
     turned = [next(pictures) for _ in found["rotation"]]
