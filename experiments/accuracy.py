@@ -34,6 +34,12 @@ def main() -> None:
     parser.add_argument("--recipe", help="default: the network's own for this data")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 … N−1")
     parser.add_argument("--engine", default="auto")
+    parser.add_argument(
+        "--validation",
+        type=float,
+        help="fraction of the training images held out; 0 trains on all of them and keeps the "
+        "last epoch, with nothing left to choose",
+    )
     parser.add_argument("--epochs", type=int)
     parser.add_argument(
         "--box", metavar="NAME", help="put the median seed's weights in the package"
@@ -41,7 +47,8 @@ def main() -> None:
     parser.add_argument("--validation-only", action="store_true", help="store nothing, test unread")
     arguments = parser.parse_args()
 
-    splits = lenet.load_dataset(arguments.data)
+    splits = lenet.load_dataset(arguments.data, validation=arguments.validation)
+    held_out = [part for part in PARTS if len(splits.part(part))]
     recipe = (
         find_recipe(arguments.recipe)
         if arguments.recipe
@@ -65,8 +72,7 @@ def main() -> None:
             "best_epoch": state.best_epoch,
             "seconds": round(history[-1].elapsed_seconds, 2),
         }
-        parts = ("train", "validation") if arguments.validation_only else PARTS
-        for part in parts:
+        for part in held_out[:2] if arguments.validation_only else held_out:
             split = splits.part(part)
             scores = engine.scores(engine.compile(network), split.images, preprocessing)
             evaluation = lenet.evaluate(scores, split.labels, splits.class_names)
@@ -91,7 +97,7 @@ def main() -> None:
         "engine": engine.name,
         "seconds": round(time.perf_counter() - began, 1),
         "machine": machine(),
-        **{f"{part}_accuracy": spread([row[f"{part}_accuracy"] for row in rows]) for part in PARTS},
+        **{f"{p}_accuracy": spread([row[f"{p}_accuracy"] for row in rows]) for p in held_out},
         "seeds": rows,
     }
     suffix = "" if engine.name == "fused" else f"-{engine.name}"
