@@ -523,6 +523,7 @@ def predict(
     from lenet.classifier import Classifier
 
     classifier = Classifier.load(weights, engine=engine, device=device)
+    _say(classifier.engine.notice)
     rows: list[dict[str, Any]] = []
     for place in found:
         try:
