@@ -489,7 +489,7 @@ class _Code:
         """Scores with nothing kept."""
         n, classes = len(images), self.architecture.classes
         scores = torch.empty(n, classes)
-        self.kernel("forward_bulk")(
+        self.kernel("forward_bulk" if n > 1 else "forward_one")(
             _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
             *self.weights(parameters),
             _view(scores.data_ptr(), (n, classes)),
