@@ -721,6 +721,7 @@ class Backward(Pipeline):
         self._store("s4.gradient", s4_gradient, scratch)
         c3_gradient = self._unpool("s4", s4_gradient, tape["c3"])
         self._store("c3.gradient", c3_gradient, scratch)
+        _by_windows(c3_gradient)
         self._store_sums("c3.bias", c3_gradient, C3_SIZE, extents)
         self._c3_weights(c3_gradient, extents, scratch)
         s2_gradient = self._c3_inputs(c3_gradient)
@@ -1022,6 +1023,7 @@ class Backward(Pipeline):
         update.reorder(lane, column, inner, row, halves[0], outer, b)
         update.vectorize(lane).unroll(column).unroll(inner).parallel(b)
         c1_gradient.compute_at(partial, halves[0]).bound_extent(lane, LANES).vectorize(lane)
+        _by_windows(c1_gradient)
         tile.compute_at(partial, row).bound_extent(lane, LANES).vectorize(lane)
         tile.unroll(column).unroll(m)
         tile.update().reorder(lane, column, m, r[0], r[1]).vectorize(lane)
@@ -1038,6 +1040,14 @@ class Backward(Pipeline):
             (m,),
             extents["c1.bias"],
         )
+
+
+def _by_windows(f: Func) -> None:
+    """A pooling's window at a time: what its four inputs share is computed once."""
+    column, row = hl.Var("column"), hl.Var("row")
+    f.align_bounds(x, POOLING_SIZE).align_bounds(y, POOLING_SIZE)
+    f.split(x, x, column, POOLING_SIZE).split(y, y, row, POOLING_SIZE)
+    f.reorder(lane, column, row, x, y).unroll(column).unroll(row)
 
 
 def _func(array: Any, name: str) -> Func:
