@@ -32,7 +32,7 @@ def numbers_moved(fused: bool) -> float:
         return IMAGE + 2 * sum(layers.values()) + IMAGE + weights
     sizes = [IMAGE, *layers.values()]
     moved = 0
-    for name, before, after in zip(layers, sizes, sizes[1:], strict=True):
+    for name, before, after in zip(layers, sizes[:-1], sizes[1:], strict=True):
         moved += before + after  # forward
         moved += after + after + before + before  # both gradients: the input, the output's, ours
         if name not in ("s2", "s4", "output"):  # squashing: forward, and back from the output

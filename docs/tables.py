@@ -13,9 +13,8 @@ MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 HEADS = {
     "accuracy": {
-        "en": "data | network / recipe | parameters | epochs | train % | **test %** | seeds "
-        "| s a run",
-        "zh": "数据集 | 网络 / 配方 | 参数量 | 轮数 | 训练 % | **测试 %** | 种子数 | 每次秒数",
+        "en": "data | network / recipe | parameters | epochs | train % | **test %** | seeds",
+        "zh": "数据集 | 网络 / 配方 | 参数量 | 轮数 | 训练 % | **测试 %** | 种子数",
     },
     "speed": {
         "en": "images per second | lenet | PyTorch | channels last | torch.compile | the lesson's "
@@ -57,7 +56,6 @@ def accuracy(language: str) -> list[list[str]]:
             percent(result["train_accuracy"]),
             f"**{percent(result['test_accuracy'])}**",
             str(result["test_accuracy"]["n"]),
-            f"{sum(seed['seconds'] for seed in result['seeds']) / len(result['seeds']):.0f}",
         ]
         for result in results
     ]
