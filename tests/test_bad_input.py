@@ -310,12 +310,13 @@ def test_a_damaged_run(text):
 
 COMMANDS = (
     "train", "evaluate", "predict", "summary", "models", "data list", "data get", "data verify",
-    "data", "bench",
+    "data", "bench", "reproduce",
 )  # fmt: skip
 WORDS = (
     "--data", "--network", "--recipe", "--epochs", "--batch-size", "--learning-rate", "--seed",
     "--patience", "--engine", "--device", "--out", "--resume", "--json", "--weights", "--split",
-    "--figures", "--top", "--explain", "--classes", "--quick", "--help", "-h", "--version", "--",
+    "--figures", "--top", "--explain", "--classes", "--quick", "--seeds", "--passes", "--subset",
+    "--distortions", "--help", "-h", "--version", "--",
     "-", "--=", "--epochs=", "--epochs=3", "-x", "digits", "mnist", "modern", "tutorial", "tuned",
     "article", "lecun1998", "auto", "torch", "cpu", "cuda", "test", "validation", "train",
     "good.safetensors", "one.png", "folder", "*", "[", "**", ".", "~", "", " ", "0", "-1", "1",
@@ -331,6 +332,7 @@ def test_no_traceback_in_500_random_command_lines(weights, monkeypatch):
     # What would take long: everything before and after it is real.
     monkeypatch.setattr("lenet.training.runs.train", stop)
     monkeypatch.setattr("lenet.benchmark.run_benchmark", stop)
+    monkeypatch.setattr("lenet.reproduction.reproduce", stop)
     Path("one.png").write_bytes(real_png())
     picture_folder(a=3, b=3)
     Path("pictures").rename("folder")

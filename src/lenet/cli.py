@@ -26,6 +26,7 @@ from lenet.errors import InputError, LenetError, PictureError
 if TYPE_CHECKING:
     from lenet.classifier import Prediction
     from lenet.evaluation import Evaluation
+    from lenet.reproduction import Progress
     from lenet.training.loop import Epoch
     from lenet.training.runs import Run
 
@@ -740,6 +741,66 @@ def bench(
         _show_json(result.to_dict())
     else:
         print(benchmark.format_table(result))
+
+
+@app.command()
+def reproduce(
+    seeds: Annotated[int, _option("--seeds", text="Networks trained side by side.")] = 16,
+    passes: Annotated[int, _option("--passes", text="Passes over the patterns.")] = 20,
+    distortions: Annotated[
+        bool, typer.Option("--distortions", help="Nine distorted copies of every pattern.")
+    ] = False,
+    subset: Annotated[
+        int | None, _option("--subset", text="Only the first N training patterns.")
+    ] = None,
+    out: Annotated[
+        Path, _option("--out", text="Where state, results and figures go.", metavar="DIR")
+    ] = Path("runs/1998"),
+    as_json: Json = False,
+) -> None:
+    """Run the 1998 experiments on MNIST again, many seeds at once, beside the printed numbers."""
+    from lenet import reproduction
+
+    told = 0.0
+
+    def on_progress(progress: "Progress") -> None:
+        nonlocal told
+        last = progress.passes >= progress.of
+        if progress.passes - told < 0.1 and not last:
+            return
+        told = progress.passes
+        errors = "".join(
+            f"  {name} error {_percent(error)}"
+            for name, error in (("train", progress.train_error), ("test", progress.test_error))
+            if error is not None
+        )
+        minutes, seconds = divmod(round(progress.seconds_left), 60)
+        _say(f"pass {progress.passes:4.1f}/{progress.of}{errors}  {minutes}:{seconds:02d} left")
+
+    try:
+        result = reproduction.reproduce(
+            seeds,
+            passes,
+            distortions=distortions,
+            subset=subset,
+            folder=out,
+            on_progress=on_progress,
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(
+            _complain("interrupted; the same command goes on after the last pass", INTERRUPTED)
+        ) from None
+    _say(f"results and figures in {out}")
+    if as_json:
+        _show_json(result.to_dict())
+    else:
+        _table(
+            ("", "paper", "ours", "band", "verdict"),
+            [
+                (row.what, row.paper, row.ours, row.band, row.verdict)
+                for row in reproduction.rows(reproduction.finished(out))
+            ],
+        )
 
 
 # Tables -------------------------------------------------------------------------------------------

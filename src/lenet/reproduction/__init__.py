@@ -24,7 +24,7 @@ from lenet.reproduction.experiment import (
     errors,
     run,
 )
-from lenet.reproduction.report import Reproduction, Row, Spread, rows
+from lenet.reproduction.report import Reproduction, Row, Spread, finished, rows
 
 __all__ = [
     "DISTORTIONS",
@@ -35,6 +35,7 @@ __all__ = [
     "Reproduction",
     "Row",
     "Spread",
+    "finished",
     "reproduce",
     "rows",
 ]
