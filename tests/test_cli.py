@@ -149,7 +149,11 @@ class TestTrain:
             sys.executable, "-m", "lenet", "train", "--network", "tutorial", "--epochs", "100000",
             "--out", str(tmp_path / "my runs"),
         ]  # fmt: skip
-        child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            # A shell starts background jobs deaf to Ctrl-C, and their children inherit it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         for line in child.stderr:
             if line.startswith("epoch"):
                 break

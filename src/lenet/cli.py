@@ -299,9 +299,7 @@ def _finish(run: "Run") -> "Run":
         with _progress(run.recipe.epochs, done) as on_epoch:
             run = finish_run(run, on_epoch)
         assert run.state is not None
-        module = run.engine.compile(run.network)
-        preprocessing = run.recipe.preprocessing(run.splits)
-        scores = run.engine.scores(module, run.splits.test.images, preprocessing)
+        scores = run.test_scores if run.test_scores is not None else run.score("test")
         figures.write_run(
             run.folder,
             f"{run.network.name} on {run.splits.name}",
@@ -524,7 +522,6 @@ def predict(
     from lenet.classifier import Classifier
 
     classifier = Classifier.load(weights, engine=engine, device=device)
-    _say(classifier.engine.notice)
     rows: list[dict[str, Any]] = []
     for place in found:
         try:
@@ -540,6 +537,8 @@ def predict(
             _complain(str(error), error.exit_code)
             rows.append({"picture": place, "error": str(error)})
             continue
+        if not any("label" in row for row in rows):
+            _say(classifier.engine.notice)  # not before: a bad picture alone is worth one line
         rows.append(_row(place, prediction))
         if not as_json:
             _show_prediction(place, prediction)

@@ -16,7 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lenet.checkpoints import (
     MODEL_FILE,
@@ -28,7 +30,7 @@ from lenet.checkpoints import (
     unpack,
 )
 from lenet.data.datasets import DATASETS, load_dataset
-from lenet.data.splits import Split, Splits
+from lenet.data.splits import Splits
 from lenet.errors import CheckpointError, DataError, InputError, RunError
 from lenet.files import write_atomic
 from lenet.kernels.engines import Engine, select_engine
@@ -66,6 +68,8 @@ class Run:
     results : dict or None
         Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, train_accuracy,
         validation_accuracy, test_accuracy (fractions, by the best weights), seconds.
+    test_scores : (N, classes) float32 or None
+        By the best weights, once this process has finished the run.
     """
 
     folder: Path
@@ -76,6 +80,15 @@ class Run:
     engine: Engine
     state: State | None = None
     results: dict[str, Any] | None = None
+    test_scores: NDArray[np.float32] | None = None
+
+    def score(self, part: str) -> NDArray[np.float32]:
+        """Scores of a part by the network as it is now."""
+        module = self.engine.compile(self.network)
+        images = self.splits.part(part).images
+        scores = self.engine.scores(module, images, self.recipe.preprocessing(self.splits))
+        self.network.cpu()
+        return scores
 
     def checkpoint(self, metrics: Mapping[str, Any]) -> Checkpoint:
         """The network as it is now, with all that its file says about it."""
@@ -229,10 +242,8 @@ def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run
             run.network, run.splits, run.recipe, engine=run.engine, on_epoch=keep, state=run.state
         )
         run = dataclasses.replace(run, network=network, state=state)
-        accuracies = {
-            f"{name}_accuracy": _accuracy(run, run.splits.part(name))
-            for name in ("train", "validation", "test")
-        }
+        scores = {name: run.score(name) for name in ("train", "validation", "test")}
+        accuracies = {f"{name}_accuracy": _accuracy(run, name, scores[name]) for name in scores}
         epochs = {"epochs_run": state.epoch, "best_epoch": state.best_epoch}
         results = {
             "run": str(run.folder),
@@ -246,7 +257,7 @@ def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run
         }
         save_checkpoint(run.folder / MODEL_FILE, run.checkpoint({**epochs, **accuracies}))
         write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
-        run = dataclasses.replace(run, results=results)
+        run = dataclasses.replace(run, results=results, test_scores=scores["test"])
         _write_plan(run)  # last: only now the run is finished
     return run
 
@@ -384,11 +395,8 @@ def _save_best(run: Run, state: State) -> None:
     save_checkpoint(run.folder / MODEL_FILE, best.checkpoint(metrics))
 
 
-def _accuracy(run: Run, split: Split) -> float:
-    module = run.engine.compile(run.network)
-    scores = run.engine.scores(module, split.images, run.recipe.preprocessing(run.splits))
-    run.network.cpu()
-    labels = torch.from_numpy(split.labels)
+def _accuracy(run: Run, part: str, scores: NDArray[np.float32]) -> float:
+    labels = torch.from_numpy(run.splits.part(part).labels)
     return measure(torch.from_numpy(scores), labels, choose_loss(run.recipe)[1])[1]
 
 
