@@ -1,5 +1,6 @@
 """Where a network runs: the fused CPU engine or torch, chosen once and said aloud."""
 
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,10 @@ class Engine:
         from lenet.kernels.fuse import fuse
 
         return fuse(network)
+
+    def cores(self) -> contextlib.AbstractContextManager[None]:
+        """Hold this around a training: the cores go to the engine, and back afterwards."""
+        return threads.cores_to_halide() if self.name == "fused" else contextlib.nullcontext()
 
     def gather(
         self,

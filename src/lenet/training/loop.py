@@ -180,7 +180,7 @@ def train(
         distortions = _draw(recipe.distortions, n_images, rng)
         seen: list[Tensor] = []
         module.train()
-        with torch.random.fork_rng(devices=cuda):
+        with torch.random.fork_rng(devices=cuda), engine.cores():
             torch.manual_seed(_number(recipe.seed, epoch, _DROPOUT))
             for step, first in enumerate(range(0, n_images, batch_size), epoch * steps):
                 batch = order[first : first + batch_size]
