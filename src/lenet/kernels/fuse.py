@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,8 +41,7 @@ from lenet.networks.tutorial import Tutorial
 if TYPE_CHECKING:
     from lenet.kernels import stages
 
-_CHUNK = 256  # images walked at once: their activations stay in the caches
-_SHELF = 4  # tapes and scratch kept, of different batch sizes
+_SHELF = 4  # tapes kept, of different batch sizes
 _BYTES = 4  # of a float32
 
 
@@ -145,10 +144,10 @@ class _Fused(torch.autograd.Function):
     def forward(
         ctx: Any, code: "_Code", images: Tensor, masks: tuple[Tensor, ...], *parameters: Tensor
     ) -> Tensor:
-        ctx.code, ctx.masks, ctx.tape = code, masks, code.lease(len(images))
+        ctx.code, ctx.masks, ctx.lease = code, masks, code.lease(len(images))
         # Saved for torch's check that nobody changes them before the backward pass.
         ctx.save_for_backward(*parameters)
-        return code.forward(images, masks, parameters, ctx.tape)
+        return code.forward(images, masks, parameters, ctx.lease.tape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -158,7 +157,7 @@ class _Fused(torch.autograd.Function):
                 "use the torch engine for them"
             )
         parameters: tuple[Tensor, ...] = ctx.saved_tensors
-        gradients = ctx.code.backward(gradient.contiguous(), ctx.masks, parameters, ctx.tape)
+        gradients = ctx.code.backward(gradient.contiguous(), ctx.masks, parameters, ctx.lease.tape)
         needed = ctx.needs_input_grad[3:]
         if not all(needed):
             gradients = [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
@@ -414,29 +413,14 @@ def _view(address: int, extents: tuple[int, ...]) -> Any:
     return halide.Buffer(np.frombuffer(memory, np.float32).reshape(extents))
 
 
-class _Chunk(NamedTuple):
-    """Some images of a batch: which, and the views of what a forward pass keeps of them."""
-
-    images: slice
-    size: int
-    blocks: int
-    tape: list[Any]
-
-
 class _Tape:
-    """What a forward pass keeps for its backward pass; it goes back to the shelf after use."""
+    """What a forward pass keeps for its backward pass, and room for what that finds out."""
 
     def __init__(self, code: "_Code", n: int) -> None:
         self.n = n
-        self.memory: list[Tensor] = []
-        self.chunks = []
-        for start in range(0, n, _CHUNK):
-            size = min(_CHUNK, n - start)
-            blocks = -(-size // code.lanes)
-            arrays = code.arrays(code.stages.TAPE_EXTENTS, blocks)
-            self.memory += arrays
-            views = [_owned(array) for array in arrays]
-            self.chunks.append(_Chunk(slice(start, start + size), size, blocks, views))
+        self.blocks = -(-n // code.lanes)
+        self.views = code.arrays(code.stages.TAPE_EXTENTS, self.blocks)
+        self.found = code.arrays(code.stages.block_extents(code.architecture), self.blocks)
 
 
 class _Lease:
@@ -444,7 +428,6 @@ class _Lease:
 
     def __init__(self, code: "_Code", tape: _Tape) -> None:
         self.code, self.tape = code, tape
-        self.chunks = tape.chunks
 
     def __del__(self) -> None:
         self.code.shelf.append(self.tape)
@@ -470,10 +453,10 @@ class _Code:
         self.size = sum(math.prod(e) for e in self.extents)
         names = list(extents)
         self.read = [names.index(name) for name in s.backward_weights(architecture)]
-        # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: tapes and
-        # scratch are kept.
+        self.codes = names.index("output.centers") if "output.centers" in names else None
+        self.unflatten: Any = torch._C._nn.unflatten_dense_tensors
+        # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: tapes are kept.
         self.shelf: deque[_Tape] = deque(maxlen=_SHELF)
-        self.scratch = lru_cache(maxsize=_SHELF)(self._scratch)
 
     def kernel(self, name: str) -> Any:
         """Compiled code by its name in `stages`."""
@@ -501,22 +484,18 @@ class _Code:
         images: Tensor,
         masks: tuple[Tensor, ...],
         parameters: Sequence[Tensor],
-        tape: _Lease,
+        tape: _Tape,
     ) -> Tensor:
         """Scores, with the tape written."""
-        classes = self.architecture.classes
-        scores = torch.empty(len(images), classes)
-        kernel, weights = self.kernel("forward_training"), self.weights(parameters)
-        pixels, results = images.data_ptr(), scores.data_ptr()
-        for chunk in tape.chunks:
-            first, n = chunk.images.start, chunk.size
-            kernel(
-                _view(pixels + first * _BYTES * PADDED_SIZE**2, (n, PADDED_SIZE, PADDED_SIZE)),
-                *weights,
-                *_masks(masks, chunk),
-                *chunk.tape,
-                _view(results + first * _BYTES * classes, (n, classes)),
-            )
+        n, classes = tape.n, self.architecture.classes
+        scores = torch.empty(n, classes)
+        self.kernel("forward_training")(
+            _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
+            *self.weights(parameters),
+            *(_view(mask.data_ptr(), tuple(mask.shape)) for mask in masks),
+            *tape.views,
+            _view(scores.data_ptr(), (n, classes)),
+        )
         return scores
 
     def backward(
@@ -524,31 +503,21 @@ class _Code:
         gradient: Tensor,
         masks: tuple[Tensor, ...],
         parameters: Sequence[Tensor],
-        tape: _Lease,
+        tape: _Tape,
     ) -> list[Tensor]:
         """Every parameter's gradient, all in one piece of memory."""
-        classes = self.architecture.classes
-        weights = [_view(parameters[i].data_ptr(), self.extents[i]) for i in self.read]
-        kernel, given = self.kernel("backward"), gradient.data_ptr()
-        total: Tensor | None = None
-        for chunk in tape.chunks:
-            flat = torch.empty(self.size)
-            address, views = flat.data_ptr(), []
-            for extents in self.extents:
-                views.append(_view(address, extents))
-                address += _BYTES * math.prod(extents)
-            kernel(
-                *weights,
-                *_masks(masks, chunk),
-                *chunk.tape,
-                _view(given + chunk.images.start * _BYTES * classes, (chunk.size, classes)),
-                *self.scratch(chunk.blocks),
-                *views,
-            )
-            # Chunk after chunk: the same bits for any number of threads.
-            total = flat if total is None else total.add_(flat)
-        unflatten: Any = torch._C._nn.unflatten_dense_tensors
-        gradients: list[Tensor] = unflatten(total, parameters)
+        weights = self.weights(parameters)
+        self.kernel("backward")(
+            *(weights[i] for i in self.read),
+            *(_view(mask.data_ptr(), tuple(mask.shape)) for mask in masks),
+            *tape.views,
+            _view(gradient.data_ptr(), (tape.n, self.architecture.classes)),
+            *tape.found,
+        )
+        flat = torch.empty(self.size)
+        gradients: list[Tensor] = self.unflatten(flat, parameters)
+        codes = [weights[self.codes]] if self.codes is not None else []
+        self.kernel("gradients")(*tape.found, *codes, *self.weights(gradients))
         return gradients
 
     def lease(self, n: int) -> _Lease:
@@ -563,27 +532,13 @@ class _Code:
             self.shelf.append(tape)
         return _Lease(self, _Tape(self, n))
 
-    def arrays(self, extents: dict[str, Any], blocks: int) -> list[Tensor]:
+    def arrays(self, extents: dict[str, Any], blocks: int) -> list[Any]:
         """Uninitialised arrays for so many blocks; torch puts them on cache lines."""
         known = {"b": blocks, "r": blocks * self.lanes}
         return [
-            torch.empty([known[e] if isinstance(e, str) else e for e in extent])
+            _owned(torch.empty([known[e] if isinstance(e, str) else e for e in extent]))
             for extent in extents.values()
         ]
-
-    def _scratch(self, blocks: int) -> list[Any]:
-        """A backward pass's own arrays; a call holds Python's lock, so threads may share them."""
-        extents = self.stages.scratch_extents(self.architecture)
-        return [_owned(array) for array in self.arrays(extents, blocks)]
-
-
-def _masks(masks: tuple[Tensor, ...], chunk: _Chunk) -> list[Any]:
-    """Views of the chunk's part of the Dropout masks."""
-    return [
-        _view(mask.data_ptr() + chunk.images.start * _BYTES * units, (chunk.size, units))
-        for mask in masks
-        for units in (mask.shape[1],)
-    ]
 
 
 @cache

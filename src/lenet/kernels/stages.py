@@ -524,15 +524,14 @@ def row_of(array: Any) -> Expr:
 def forward_training(architecture: Architecture) -> Kernel:
     """Images and weights to scores and the tape."""
     f = Forward(architecture)
+    _score_blocks(f)
     tape = {"x": f.x, "c1": f.c1, "s2": f.s2, "c3": f.c3, "s4": f.flat, "c5": f.c5, "f6": f.f6}
-    for stage in tape.values():
-        stage.compute_root().bound(lane, 0, LANES).vectorize(lane).parallel(b)
-    _tile_convolutions(f)
-    f.output.compute_root().bound(lane, 0, LANES).vectorize(lane).parallel(b)
-    for name in ("c5", "f6", "output"):
-        _tile_dense(getattr(f, name), f.sums[name])
     for name, stage in tape.items():
-        f.write(name, stage, TAPE_EXTENTS[name])
+        # What others read cannot be an output of their loop, but its copy from the cache can.
+        copy, at = hl.Func(f"{name}_tape"), tuple(stage.args())
+        copy[at] = stage[at]
+        copy.bound(lane, 0, LANES).vectorize(lane).parallel(b).compute_with(f.scores, b)
+        f.write(name, copy, TAPE_EXTENTS[name])
     f.write("scores", f.scores, ("n", architecture.classes))
     return f.compile(trusting=True)
 
@@ -540,7 +539,13 @@ def forward_training(architecture: Architecture) -> Kernel:
 def forward_bulk(architecture: Architecture) -> Kernel:
     """Images and weights to scores, many images at once, nothing kept."""
     f = Forward(architecture)
-    # One task a block: its scratch stays in the core's own cache.
+    _score_blocks(f)
+    f.write("scores", f.scores, ("n", architecture.classes))
+    return f.compile(trusting=True)
+
+
+def _score_blocks(f: Forward) -> None:
+    """A task for each block, through all layers: its maps stay in the core's own cache."""
     rows = hl.Var("rows")
     f.scores.split(m, b, rows, LANES, hl.TailStrategy.GuardWithIf).parallel(b)
     stages = [f.x, f.c1, f.s2, f.c3, f.flat, f.c5, f.f6, f.output]
@@ -549,8 +554,6 @@ def forward_bulk(architecture: Architecture) -> Kernel:
     _tile_convolutions(f)
     for name in ("c5", "f6", "output"):
         _tile_dense(getattr(f, name), f.sums[name])
-    f.write("scores", f.scores, ("n", architecture.classes))
-    return f.compile(trusting=True)
 
 
 class _OneImage(Forward):
@@ -637,23 +640,27 @@ def whole_vectors(n: int) -> int:
     return -(-n // LANES) * LANES
 
 
-# Scratch of the backward pass: pre-activation gradients, and partial sums for each block of images.
-def scratch_extents(architecture: Architecture) -> dict[str, Extents]:
-    """The arrays a backward pass needs for itself."""
+# What the backward pass finds out block by block; added up over the blocks afterwards. "r" is the
+# number of images in whole blocks.
+def block_extents(architecture: Architecture) -> dict[str, Extents]:
+    """What `backward` writes and `gradients` reads."""
     outgoing = len(architecture.connections.outgoing[0])
-    return {
-        "output.gradient": ("b", architecture.classes, LANES),
-        "f6.gradient": ("b", F6_UNITS, LANES),
-        "c5.gradient": ("b", C5_UNITS, LANES),
-        "s4.gradient": ("b", C3_MAPS, S4_SIZE, S4_SIZE, LANES),
-        "c3.gradient": ("b", C3_MAPS, C3_SIZE, C3_SIZE, LANES),
-        "s2.gradient": ("b", C1_MAPS, S2_SIZE, S2_SIZE, LANES),
-        "c3.partial": ("b", C1_MAPS, outgoing, KERNEL_SIZE, KERNEL_SIZE, LANES),
-        "c1.partial": ("b", C1_MAPS, KERNEL_SIZE, KERNEL_SIZE + 1, LANES),
+    extents: dict[str, Extents] = {
+        "output.delta": ("b", architecture.classes, LANES),
+        "f6.delta": ("b", F6_UNITS, LANES),
+        "c5.delta": ("b", C5_UNITS, LANES),
         "s4.rows": ("r", whole_vectors(S4_FEATURES)),
         "c5.rows": ("r", whole_vectors(C5_UNITS)),
         "f6.rows": ("r", whole_vectors(F6_UNITS)),
+        "c3.weight": ("b", C1_MAPS, outgoing, KERNEL_SIZE, KERNEL_SIZE, LANES),
+        "c3.bias": ("b", C3_MAPS, LANES),
+        "c1.weight": ("b", C1_MAPS, KERNEL_SIZE, KERNEL_SIZE + 1, LANES),
     }
+    if architecture.pooling.trainable:
+        for layer, maps in (("s2", C1_MAPS), ("s4", C3_MAPS)):
+            extents[f"{layer}.coefficient"] = ("b", maps, LANES)
+            extents[f"{layer}.bias"] = ("b", maps, LANES)
+    return extents
 
 
 def backward_weights(architecture: Architecture) -> list[str]:
@@ -664,170 +671,136 @@ def backward_weights(architecture: Architecture) -> list[str]:
 
 
 class Backward(Pipeline):
-    """From the scores' gradient and the tape to every parameter's gradient."""
+    """From the scores' gradient and the tape to what each block of images says of the parameters.
+
+    Like the forward pass a task for each block, through all layers.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         arch = architecture
-        extents, scratch = weight_extents(arch), scratch_extents(arch)
+        extents, self.found = weight_extents(arch), block_extents(arch)
         self.w = {name: self.read(name, extents[name]) for name in backward_weights(arch)}
         self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
-        tape = {name: self.read(name, e) for name, e in TAPE_EXTENTS.items()}
-        self.tape = tape
+        self.tape = tape = {name: self.read(f"{name}.tape", e) for name, e in TAPE_EXTENTS.items()}
         gradient = self.read("gradient", ("n", arch.classes))
-        self.blocks = tape["x"].dim(3).extent()
+        self.leader: Func | None = None
 
         # Scores' gradient, spare lanes 0: everything they reach is 0 from here on.
-        top = hl.Func("output_gradient")
+        output = hl.Func("output_delta")
         n = b * LANES + lane
-        top[lane, k, b] = hl.select(
+        output[lane, k, b] = hl.select(
             n < gradient.dim(1).extent(), gradient[k, row_of(gradient)], hl.f32(0)
         )
-        self._store("output.gradient", top, scratch)
-        f6 = masked(_func(tape["f6"], "f6_tape"), self.masks.get("f6.mask"))
-        c5 = masked(_func(tape["c5"], "c5_tape"), self.masks.get("c5.mask"))
-        s4 = _func(tape["s4"], "s4_tape")
+        features = {
+            "s4": _func(tape["s4"], "s4_features"),
+            "c5": masked(_func(tape["c5"], "c5_features"), self.masks.get("c5.mask")),
+            "f6": masked(_func(tape["f6"], "f6_features"), self.masks.get("f6.mask")),
+        }
 
-        # Dense layers: gradient of the inputs, times the slope.
+        # Dense layers: the gradient of the inputs, times the slope.
         if arch.output == "rbf":
-            back = self._radial_basis_back(top, f6)
+            back = self._radial_basis_back(output, features["f6"])
         else:
-            back = self._dense_back("output", top, arch.classes)
-        f6_gradient = self._slope("f6", back, tape["f6"])
-        self._store("f6.gradient", f6_gradient, scratch)
-        back = self._dense_back("f6", f6_gradient, F6_UNITS)
-        c5_gradient = self._slope("c5", back, tape["c5"])
-        self._store("c5.gradient", c5_gradient, scratch)
-        flat = self._dense_back("c5", c5_gradient, C5_UNITS)
-        flat.compute_root().vectorize(lane).parallel(b)
+            back = self._dense_back("output", output, arch.classes)
+        f6 = self._slope("f6", back)
+        c5 = self._slope("c5", self._dense_back("f6", f6, F6_UNITS))
+        flat = self._dense_back("c5", c5, C5_UNITS)
 
-        # Dense layers: gradient of the weights, an outer product summed over the images.
-        rows = self._rows("s4", s4, S4_FEATURES, scratch)
-        self._outer("c5", c5_gradient, rows, S4_FEATURES, extents)
-        rows = self._rows("c5", c5, C5_UNITS, scratch)
-        self._outer("f6", f6_gradient, rows, C5_UNITS, extents)
-        rows = self._rows("f6", f6, F6_UNITS, scratch)
-        if arch.output == "rbf":
-            self._radial_basis_centers(top, f6, extents)
-        else:
-            self._outer("output", top, rows, F6_UNITS, extents)
-
-        # S4 and C3.
-        s4_gradient = hl.Func("s4_gradient")
-        feature = (m * S4_SIZE + y) * S4_SIZE + x
-        s4_gradient[lane, x, y, m, b] = self._squashed_pooling(
+        # The convolutions and their poolings.
+        s4, feature = hl.Func("s4_delta"), (m * S4_SIZE + y) * S4_SIZE + x
+        s4[lane, x, y, m, b] = self._squashed_pooling(
             flat[lane, feature, b], tape["s4"][lane, feature, b]
         )
-        self._store("s4.gradient", s4_gradient, scratch)
-        c3_gradient = self._unpool("s4", s4_gradient, tape["c3"])
-        self._store("c3.gradient", c3_gradient, scratch)
-        _by_windows(c3_gradient)
-        self._store_sums("c3.bias", c3_gradient, C3_SIZE, extents)
-        self._c3_weights(c3_gradient, extents, scratch)
-        s2_gradient = self._c3_inputs(c3_gradient)
-        self._store("s2.gradient", s2_gradient, scratch)
-        self._c1_weights(s2_gradient, extents, scratch)
+        c3 = self._unpool("s4", s4, tape["c3"])
+        _by_windows(c3)
+        s2 = self._c3_inputs(c3)
+        c3_weight = self._c3_weights(c3)
+        c1_weight = self._c1_weights(s2)
+
+        self._write("c3.weight", c3_weight)
+        for name, delta in (("output", output), ("f6", f6), ("c5", c5)):
+            self._write_copy(f"{name}.delta", delta)
+        for name, rows in features.items():
+            self._write_rows(f"{name}.rows", rows)
+        self._write_copy("c1.weight", c1_weight)
+        self._write_copy("c3.bias", self._map_sums(c3, C3_SIZE))
         if arch.pooling.trainable:
-            self._pooling_parameters("s4", s4_gradient, tape["c3"], S4_SIZE, extents)
-            self._pooling_parameters("s2", s2_gradient, tape["c1"], S2_SIZE, extents)
+            for name, delta, source, size in (
+                ("s2", s2, tape["c1"], S2_SIZE),
+                ("s4", s4, tape["c3"], S4_SIZE),
+            ):
+                pooled = hl.Func(f"{name}_pooled")
+                pooled[lane, x, y, m, b] = arch.pooling.sum(window(source, x, y, m, b))
+                self._write_copy(f"{name}.coefficient", self._map_sums(delta, size, pooled))
+                self._write_copy(f"{name}.bias", self._map_sums(delta, size))
+        for stage in (output, f6, c5, flat, s4, c3, s2, c1_weight):
+            stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
 
-    def _store(self, name: str, f: Func, extents: dict[str, Extents]) -> None:
-        f.compute_root().bound(lane, 0, LANES).vectorize(lane).parallel(b)
-        self.write(name, f, extents[name])
+    def _write(self, name: str, f: Func) -> None:
+        """An output, in the one loop over the blocks."""
+        for variable, extent in zip(f.args(), reversed(self.found[name]), strict=True):
+            if isinstance(extent, int):
+                f.bound(variable, 0, extent)
+        f.parallel(b)
+        if self.leader is None:
+            self.leader = f
+        else:
+            f.compute_with(self.leader, b)
+        self.write(name, f, self.found[name])
 
-    def _slope(self, name: str, back: Func, output: Any) -> Func:
+    def _write_copy(self, name: str, f: Func) -> None:
+        """What others read cannot be an output of their loop, but its copy can."""
+        copy, at = hl.Func(f"{name}_copy".replace(".", "_")), tuple(f.args())
+        copy[at] = f[at]
+        copy.vectorize(lane)
+        self._write(name, copy)
+
+    def _write_rows(self, name: str, f: Func) -> None:
+        """A layer's output image by image, so that weights, not images, can be the lanes."""
+        image, unit, units = hl.Var("image"), hl.Var("unit"), self.found[name][1]
+        rows = hl.Func(name.replace(".", "_"))
+        # Whole vectors: what lies beyond the last unit repeats it and is never stored.
+        inputs = {"s4.rows": S4_FEATURES, "c5.rows": C5_UNITS, "f6.rows": F6_UNITS}[name]
+        rows[unit, image] = f[image % LANES, hl.min(unit, inputs - 1), image // LANES]
+        rows.bound(unit, 0, units).align_bounds(image, LANES)
+        inner = hl.Var("inner")
+        rows.split(image, b, inner, LANES).vectorize(unit, LANES).parallel(b)
+        rows.compute_with(self.leader, b)
+        self.write(name, rows, self.found[name])
+
+    def _slope(self, name: str, back: Func) -> Func:
         """Through Dropout and the squashing function of a dense layer."""
-        f = hl.Func(f"{name}_gradient")
-        slope = self.architecture.activation.derivative(output[lane, k, b])
+        f, unit = hl.Func(f"{name}_delta"), hl.Var("unit")
+        slope = self.architecture.activation.derivative(self.tape[name][lane, k, b])
         f[lane, k, b] = masked(back, self.masks.get(f"{name}.mask"))[lane, k, b] * slope
         back.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane).unroll(k)
-        unit = hl.Var("unit")
         f.split(k, k, unit, 12).unroll(unit)
         return f
 
-    def _dense_back(self, name: str, gradient: Func, units: int) -> Func:
+    def _dense_back(self, name: str, delta: Func, units: int) -> Func:
         """The gradient of a dense layer's inputs."""
         f = hl.Func(f"{name}_back")
         r = hl.RDom([(0, units)], f"{name}_back_r")
         f[lane, k, b] = hl.f32(0)
-        f[lane, k, b] += self.w[f"{name}.weight"][k, r[0]] * gradient[lane, r[0], b]
+        f[lane, k, b] += self.w[f"{name}.weight"][k, r[0]] * delta[lane, r[0], b]
         if name == "c5":
             unit = hl.Var("unit")
-            f.update().split(k, k, unit, 16).reorder(lane, unit, r[0], k, b).parallel(b)
+            f.update().split(k, k, unit, 16).reorder(lane, unit, r[0], k, b)
             f.update().vectorize(lane).unroll(unit)
         else:
             f.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
         return f
 
-    def _radial_basis_back(self, top: Func, features: Func) -> Func:
+    def _radial_basis_back(self, output: Func, features: Func) -> Func:
         """d/dx of −Σ (x − w)², for each score."""
         f = hl.Func("output_back")
         r = hl.RDom([(0, self.architecture.classes)], "output_back_r")
         difference = features[lane, k, b] - self.w["output.centers"][k, r[0]]
         f[lane, k, b] = hl.f32(0)
-        f[lane, k, b] -= hl.f32(2) * difference * top[lane, r[0], b]
+        f[lane, k, b] -= hl.f32(2) * difference * output[lane, r[0], b]
         f.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
         return f
-
-    def _radial_basis_centers(self, top: Func, features: Func, extents: dict[str, Extents]) -> None:
-        f, total = hl.Func("centers_gradient"), hl.Func("centers_lanes")
-        unit = hl.Var("unit")
-        r = hl.RDom([(0, self.blocks)], "centers_r")
-        difference = features[lane, k, r[0]] - self.w["output.centers"][k, unit]
-        total[lane, k, unit] = hl.f32(0)
-        total[lane, k, unit] += hl.f32(2) * difference * top[lane, unit, r[0]]
-        total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane)
-        total.update().vectorize(lane)
-        f[k, unit] = _sum_of_lanes("centers_sum", lambda i: total[i, k, unit], k, unit)[k, unit]
-        f.compute_root()
-        self.write("output.centers", f, extents["output.centers"])
-
-    def _rows(self, name: str, f: Func, units: int, scratch: dict[str, Extents]) -> Func:
-        """A layer's output image by image, so that weights, not images, can be the lanes."""
-        n = hl.Var("n")
-        rows = hl.Func(f"{name}_rows")
-        width = scratch[f"{name}.rows"][1]
-        # Whole vectors: what lies beyond the last unit repeats it and is never stored.
-        rows[k, n] = f[n % LANES, hl.min(k, units - 1), n // LANES]
-        rows.compute_root().bound(k, 0, width)
-        image = hl.Var("image")
-        rows.align_bounds(n, LANES).split(n, n, image, LANES).parallel(n)
-        rows.vectorize(k, LANES)
-        self.write(f"{name}.rows", rows, scratch[f"{name}.rows"])
-        return rows
-
-    def _outer(
-        self, name: str, gradient: Func, rows: Func, inputs: int, extents: dict[str, Extents]
-    ) -> None:
-        """The gradients of a dense layer's weights and biases."""
-        units = extents[f"{name}.bias"][0]
-        f, total = hl.Func(f"{name}_weight_gradient"), hl.Func(f"{name}_weight_sum")
-        unit = hl.Var("unit_index")
-        r = hl.RDom([(0, LANES), (0, self.blocks)], f"{name}_outer_r")
-        total[k, unit] = hl.f32(0)
-        total[k, unit] += rows[k, r[1] * LANES + r[0]] * gradient[r[0], unit, r[1]]
-        f[k, unit] = total[k, unit]
-        inner, column = hl.Var("inner"), hl.Var("column")
-        vectors = next(t for t in (5, 4, 3, 2, 1) if (whole_vectors(inputs) // LANES) % t == 0)
-        tile = next(t for t in (24 // vectors, 5, 4, 3, 2, 1) if units % t == 0)
-        wide = vectors * LANES
-        f.compute_root().bound(k, 0, inputs).bound(unit, 0, units)
-        f.split(unit, unit, inner, tile)
-        f.split(k, k, column, wide, hl.TailStrategy.GuardWithIf)
-        f.vectorize(column, LANES).reorder(column, inner, unit, k).parallel(unit)
-        total.compute_at(f, unit).vectorize(k, LANES).unroll(k).unroll(unit)
-        total.update().reorder(k, unit, r[0], r[1]).vectorize(k, LANES).unroll(k).unroll(unit)
-        self.write(f"{name}.weight", f, extents[f"{name}.weight"])
-
-        bias, lanes = hl.Func(f"{name}_bias_gradient"), hl.Func(f"{name}_bias_lanes")
-        r = hl.RDom([(0, self.blocks)], f"{name}_bias_r")
-        lanes[lane, k] = hl.f32(0)
-        lanes[lane, k] += gradient[lane, k, r[0]]
-        bias[k] = _sum_of_lanes(f"{name}_bias_sum", lambda i: lanes[i, k], k)[k]
-        lanes.compute_at(bias, k).bound_extent(lane, LANES).vectorize(lane)
-        lanes.update().vectorize(lane)
-        bias.compute_root().bound(k, 0, units)
-        self.write(f"{name}.bias", bias, extents[f"{name}.bias"])
 
     def _squashed_pooling(self, gradient: Expr, pooled: Expr) -> Expr:
         """Through the squashing function after a pooling, where there is one."""
@@ -850,41 +823,17 @@ class Backward(Pipeline):
         f[lane, x, y, m, b] = back * arch.activation.derivative(output[lane, x, y, m, b])
         return f
 
-    def _store_sums(
-        self, name: str, gradient: Func, size: int, extents: dict[str, Extents]
-    ) -> None:
-        """A bias for each map: the gradient's sum over the map and the images."""
-        maps = extents[name][0]
-        r = hl.RDom([(0, size), (0, size), (0, self.blocks)], f"{name}_r".replace(".", "_"))
-        total, f = hl.Func(), hl.Func()
-        total[lane, m] = hl.f32(0)
-        total[lane, m] += gradient[lane, r[0], r[1], m, r[2]]
-        self._sum_lanes_of_maps(f, total, maps)
-        self.write(name, f, extents[name])
+    def _map_sums(self, delta: Func, size: int, factor: Func | None = None) -> Func:
+        """A number for each map: the sum over it, for instance the gradient of its bias."""
+        f = hl.Func(f"{delta.name()}_sums")
+        r = hl.RDom([(0, size), (0, size)], f"{delta.name()}_r")
+        at = (lane, r[0], r[1], m, b)
+        f[lane, m, b] = hl.f32(0)
+        f[lane, m, b] += delta[at] if factor is None else delta[at] * factor[at]
+        f.update().vectorize(lane)
+        return f
 
-    def _sum_lanes_of_maps(self, f: Func, total: Func, maps: int | str) -> None:
-        f[m] = _sum_of_lanes(f"{total.name()}_sum", lambda i: total[i, m], m)[m]
-        total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane)
-        total.update().vectorize(lane)
-        f.compute_root().bound(m, 0, maps).parallel(m)
-
-    def _pooling_parameters(
-        self, name: str, gradient: Func, source: Any, size: int, extents: dict[str, Extents]
-    ) -> None:
-        """The gradients of a trainable pooling's coefficients and biases."""
-        self._store_sums(f"{name}.bias", gradient, size, extents)
-        maps = extents[f"{name}.coefficient"][0]
-        r = hl.RDom([(0, size), (0, size), (0, self.blocks)], f"{name}_coefficient_r")
-        total, f = hl.Func(f"{name}_coefficient_lanes"), hl.Func(f"{name}_coefficient_gradient")
-        pooled = self.architecture.pooling.sum(window(source, r[0], r[1], m, r[2]))
-        total[lane, m] = hl.f32(0)
-        total[lane, m] += gradient[lane, r[0], r[1], m, r[2]] * pooled
-        self._sum_lanes_of_maps(f, total, maps)
-        self.write(f"{name}.coefficient", f, extents[f"{name}.coefficient"])
-
-    def _c3_weights(
-        self, gradient: Func, extents: dict[str, Extents], scratch: dict[str, Extents]
-    ) -> None:
+    def _c3_weights(self, c3: Func) -> Func:
         """The gradients of C3's kernels: a tile is a kernel's row for some links of one input map.
 
         A partial sum for each lane and block, added at the end in one order: the same bits for any
@@ -899,71 +848,28 @@ class Backward(Pipeline):
         else:
             flat = [connections.links[link][0] for links in outgoing for link in links]
             out = lookup(flat, "c3_out")(m * fan_out + j)
-        partial, tile = hl.Func("c3_partial"), hl.Func("c3_partial_tile")
+        f, tile = hl.Func("c3_weight"), hl.Func("c3_weight_tile")
         r = hl.RDom([(0, C3_SIZE), (0, C3_SIZE)], "c3_weight_r")
         tile[lane, column, row, j, m, b] = hl.f32(0)
         tile[lane, column, row, j, m, b] += (
-            self.tape["s2"][lane, column + r[0], row + r[1], m, b]
-            * gradient[lane, r[0], r[1], out, b]
+            self.tape["s2"][lane, column + r[0], row + r[1], m, b] * c3[lane, r[0], r[1], out, b]
         )
-        partial[lane, column, row, j, m, b] = tile[lane, column, row, j, m, b]
+        f[lane, column, row, j, m, b] = tile[lane, column, row, j, m, b]
         wide = next(t for t in (5, 4, 2, 1) if fan_out % t == 0)
         inner = hl.Var("inner")
-        partial.bound(column, 0, KERNEL_SIZE).bound(row, 0, KERNEL_SIZE).bound(j, 0, fan_out)
-        partial.bound(m, 0, C1_MAPS)
-        self._store("c3.partial", partial, scratch)
-        partial.split(j, j, inner, wide).reorder(lane, column, inner, row, j, m, b)
-        partial.unroll(column).unroll(inner)
-        tile.compute_at(partial, row).bound_extent(lane, LANES).vectorize(lane)
+        f.split(j, j, inner, wide).reorder(lane, column, inner, row, j, m, b)
+        f.vectorize(lane).unroll(column).unroll(inner)
+        tile.compute_at(f, row).bound_extent(lane, LANES).vectorize(lane)
         tile.unroll(column).unroll(j)
         tile.update().reorder(lane, column, j, r[0], r[1]).vectorize(lane).unroll(column).unroll(j)
+        return f
 
-        link = hl.Var("link")
-        if connections.is_dense:
-            position, into = link // C1_MAPS, link % C1_MAPS
-        else:
-            order = [link for links in outgoing for link in links]
-            positions = [order.index(i) for i in range(len(order))]
-            place = lookup(positions, "c3_place")(link)
-            position, into = place % fan_out, place // fan_out
-        self._sum_partials(
-            "c3.weight",
-            lambda i, column, row, link, block: partial[i, column, row, position, into, block],
-            (column, row, link),
-            extents["c3.weight"],
-        )
-
-    def _sum_partials(
-        self,
-        name: str,
-        partial: Callable[..., Expr],
-        variables: tuple[Any, ...],
-        extents: Extents,
-    ) -> None:
-        """Add the lanes and blocks of a gradient's partial sums."""
-        title = name.replace(".", "_")
-        f, lanes = hl.Func(f"{title}_gradient"), hl.Func(f"{title}_lanes")
-        r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
-        lanes[(lane, *variables)] = hl.f32(0)
-        lanes[(lane, *variables)] += partial(lane, *variables, r[0])
-        f[variables] = _sum_of_lanes(f"{title}_sum", lambda i: lanes[(i, *variables)], *variables)[
-            variables
-        ]
-        lanes.compute_at(f, variables[0]).bound_extent(lane, LANES).vectorize(lane)
-        lanes.update().vectorize(lane)
-        f.compute_root()
-        for variable, extent in zip(variables, reversed(extents), strict=True):
-            f.bound(variable, 0, extent)
-        f.parallel(variables[-1])
-        self.write(name, f, extents)
-
-    def _c3_inputs(self, gradient: Func) -> Func:
+    def _c3_inputs(self, c3: Func) -> Func:
         """The gradient of S2's maps: scattered along a row held in registers.
 
         Each of C3's columns adds to five of S2's: no product with a border's zero.
         """
-        arch = self.architecture
-        connections = arch.connections
+        connections = self.architecture.connections
         outgoing = connections.outgoing
         fan_out = len(outgoing[0])
         row = hl.Func("s2_row")
@@ -979,9 +885,9 @@ class Backward(Pipeline):
         row[lane, x, y, m, b] = hl.f32(0)
         row[lane, column + kernel_column, y, m, b] += (
             self.w["c3.weight"][kernel_column, kernel_row, link]
-            * gradient[lane, column, hl.unsafe_promise_clamped(source_row, 0, C3_SIZE - 1), out, b]
+            * c3[lane, column, hl.unsafe_promise_clamped(source_row, 0, C3_SIZE - 1), out, b]
         )
-        f = hl.Func("s2_gradient")
+        f = hl.Func("s2_delta")
         f[lane, x, y, m, b] = self._squashed_pooling(
             row[lane, x, y, m, b], self.tape["s2"][lane, x, y, m, b]
         )
@@ -992,13 +898,11 @@ class Backward(Pipeline):
         row.update().vectorize(lane).unroll(kernel_column).unroll(column)
         return f
 
-    def _c1_weights(
-        self, gradient: Func, extents: dict[str, Extents], scratch: dict[str, Extents]
-    ) -> None:
+    def _c1_weights(self, s2: Func) -> Func:
         """The gradients of C1's kernels and, as a sixth column over ones, of its biases."""
-        c1_gradient = self._unpool("s2", gradient, self.tape["c1"])
+        c1 = self._unpool("s2", s2, self.tape["c1"])
         column, row, half = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("half")
-        tile, partial = hl.Func("c1_partial_tile"), hl.Func("c1_partial")
+        tile, f = hl.Func("c1_weight_tile"), hl.Func("c1_weight")
         r = hl.RDom([(0, C1_SIZE), (0, POOLING_SIZE)], "c1_weight_r")
         source = hl.select(
             column == KERNEL_SIZE,
@@ -1009,37 +913,115 @@ class Backward(Pipeline):
         )
         tile[lane, column, row, half, m, b] = hl.f32(0)
         tile[lane, column, row, half, m, b] += (
-            source * c1_gradient[lane, r[0], half * POOLING_SIZE + r[1], m, b]
+            source * c1[lane, r[0], half * POOLING_SIZE + r[1], m, b]
         )
         halves = hl.RDom([(0, C1_SIZE // POOLING_SIZE)], "c1_halves")
-        partial[lane, column, row, m, b] = hl.f32(0)
-        partial[lane, column, row, m, b] += tile[lane, column, row, halves[0], m, b]
-        partial.bound(column, 0, KERNEL_SIZE + 1).bound(row, 0, KERNEL_SIZE).bound(m, 0, C1_MAPS)
-        self._store("c1.partial", partial, scratch)
-        outer, inner = hl.Var("outer"), hl.Var("inner")
-        wide = 3
-        update = partial.update()
+        f[lane, column, row, m, b] = hl.f32(0)
+        f[lane, column, row, m, b] += tile[lane, column, row, halves[0], m, b]
+        f.bound(column, 0, KERNEL_SIZE + 1).bound(row, 0, KERNEL_SIZE).bound(m, 0, C1_MAPS)
+        outer, inner, wide = hl.Var("outer"), hl.Var("inner"), 3
+        update = f.update()
         update.split(m, outer, inner, wide)
         update.reorder(lane, column, inner, row, halves[0], outer, b)
-        update.vectorize(lane).unroll(column).unroll(inner).parallel(b)
-        c1_gradient.compute_at(partial, halves[0]).bound_extent(lane, LANES).vectorize(lane)
-        _by_windows(c1_gradient)
-        tile.compute_at(partial, row).bound_extent(lane, LANES).vectorize(lane)
+        update.vectorize(lane).unroll(column).unroll(inner)
+        c1.compute_at(f, halves[0]).bound_extent(lane, LANES).vectorize(lane)
+        _by_windows(c1)
+        tile.compute_at(f, row).bound_extent(lane, LANES).vectorize(lane)
         tile.unroll(column).unroll(m)
         tile.update().reorder(lane, column, m, r[0], r[1]).vectorize(lane)
         tile.update().unroll(column).unroll(m)
-        self._sum_partials(
-            "c1.weight",
-            lambda i, column, row, m, block: partial[i, column, row, m, block],
-            (column, row, m),
-            extents["c1.weight"],
-        )
-        self._sum_partials(
-            "c1.bias",
-            lambda i, m, block: partial[i, KERNEL_SIZE, 0, m, block],
-            (m,),
-            extents["c1.bias"],
-        )
+        return f
+
+
+class Gradients(Pipeline):
+    """From what each block says to every parameter's gradient."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        arch = architecture
+        self.extents = weight_extents(arch)
+        found = {name: self.read(f"{name}.blocks", e) for name, e in block_extents(arch).items()}
+        self.blocks = found["c5.delta"].dim(2).extent()
+        outgoing = arch.connections.outgoing
+        fan_out = len(outgoing[0])
+
+        column, row, link = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("link")
+        if arch.connections.is_dense:
+            position, into = link // C1_MAPS, link % C1_MAPS
+        else:
+            order = [link for links in outgoing for link in links]
+            positions = [order.index(i) for i in range(len(order))]
+            place = lookup(positions, "c3_place")(link)
+            position, into = place % fan_out, place // fan_out
+        for name, at, source in (
+            ("c3.weight", (column, row, link), (column, row, position, into)),
+            ("c1.weight", (column, row, m), (column, row, m)),
+        ):
+            self._sum(name, at, lambda i, block, name=name, source=source: (
+                found[name][(i, *source, block)]
+            ))
+        self._sum("c1.bias", (m,), lambda i, block: found["c1.weight"][i, KERNEL_SIZE, 0, m, block])
+        for name in ("c3.bias", *(n for n in found if n.startswith(("s2.", "s4.c", "s4.b")))):
+            self._sum(name, (m,), lambda i, block, name=name: found[name][i, m, block])
+        self._outer("c5", found["c5.delta"], found["s4.rows"], S4_FEATURES)
+        self._outer("f6", found["f6.delta"], found["c5.rows"], C5_UNITS)
+        if arch.output == "rbf":
+            self._radial_basis_centers(found["output.delta"], found["f6.rows"])
+        else:
+            self._outer("output", found["output.delta"], found["f6.rows"], F6_UNITS)
+
+    def _sum(
+        self, name: str, at: tuple[Any, ...], partial: Callable[[Expr, Expr], Expr]
+    ) -> None:
+        """Add the lanes and blocks of a gradient's partial sums."""
+        title = name.replace(".", "_")
+        f, lanes = hl.Func(f"{title}_gradient"), hl.Func(f"{title}_lanes")
+        r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
+        lanes[(lane, *at)] = hl.f32(0)
+        lanes[(lane, *at)] += partial(lane, r[0])
+        f[at] = _sum_of_lanes(f"{title}_sum", lambda i: lanes[(i, *at)], *at)[at]
+        lanes.compute_at(f, at[0]).bound_extent(lane, LANES).vectorize(lane)
+        lanes.update().vectorize(lane)
+        for variable, extent in zip(at, reversed(self.extents[name]), strict=True):
+            f.bound(variable, 0, extent)
+        if name == "c3.weight":
+            f.parallel(at[-1])
+        self.write(name, f, self.extents[name])
+
+    def _outer(self, name: str, delta: Any, rows: Any, inputs: int) -> None:
+        """A dense layer: an outer product summed over the images, and the sum of its deltas."""
+        units = self.extents[f"{name}.bias"][0]
+        f, total = hl.Func(f"{name}_weight_gradient"), hl.Func(f"{name}_weight_sum")
+        unit = hl.Var("unit_index")
+        r = hl.RDom([(0, LANES), (0, self.blocks)], f"{name}_outer_r")
+        total[k, unit] = hl.f32(0)
+        total[k, unit] += rows[k, r[1] * LANES + r[0]] * delta[r[0], unit, r[1]]
+        f[k, unit] = total[k, unit]
+        inner, column = hl.Var("inner"), hl.Var("column")
+        vectors = next(t for t in (5, 4, 3, 2, 1) if (whole_vectors(inputs) // LANES) % t == 0)
+        tile = next(t for t in (24 // vectors, 5, 4, 3, 2, 1) if units % t == 0)
+        wide = vectors * LANES
+        f.bound(k, 0, inputs).bound(unit, 0, units)
+        f.split(unit, unit, inner, tile)
+        f.split(k, k, column, wide, hl.TailStrategy.GuardWithIf)
+        f.vectorize(column, LANES).reorder(column, inner, unit, k)
+        if name == "c5":
+            f.parallel(unit)
+        total.compute_at(f, unit).vectorize(k, LANES).unroll(k).unroll(unit)
+        total.update().reorder(k, unit, r[0], r[1]).vectorize(k, LANES).unroll(k).unroll(unit)
+        self.write(f"{name}.weight", f, self.extents[f"{name}.weight"])
+        self._sum(f"{name}.bias", (k,), lambda i, block: delta[i, k, block])
+
+    def _radial_basis_centers(self, delta: Any, rows: Any) -> None:
+        """Of −Σ (x − w)²: 2 (x − w) for each score's gradient."""
+        f, unit = hl.Func("centers_gradient"), hl.Var("unit_index")
+        r = hl.RDom([(0, LANES), (0, self.blocks)], "centers_r")
+        center = self.read("output.centers", self.extents["output.centers"])
+        f[k, unit] = hl.f32(0)
+        difference = rows[k, r[1] * LANES + r[0]] - center[k, unit]
+        f[k, unit] += hl.f32(2) * difference * delta[r[0], unit, r[1]]
+        f.update().vectorize(k, 4)
+        self.write("output.centers", f, self.extents["output.centers"])
 
 
 def _by_windows(f: Func) -> None:
@@ -1068,10 +1050,16 @@ def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Fun
 
 
 def backward(architecture: Architecture) -> Kernel:
-    """Weights, masks, tape and the scores' gradient to scratch and every parameter's gradient."""
+    """Weights, masks, tape and the scores' gradient to what each block says."""
     pipeline = Backward(architecture)
-    order = [*scratch_extents(architecture), *weight_extents(architecture)]
-    pipeline.outputs = {name: pipeline.outputs[name] for name in order}
+    pipeline.outputs = {name: pipeline.outputs[name] for name in block_extents(architecture)}
+    return pipeline.compile(trusting=True)
+
+
+def gradients(architecture: Architecture) -> Kernel:
+    """What each block says (and the codes, if there are any) to every parameter's gradient."""
+    pipeline = Gradients(architecture)
+    pipeline.outputs = {name: pipeline.outputs[name] for name in weight_extents(architecture)}
     return pipeline.compile(trusting=True)
 
 
