@@ -12,7 +12,7 @@ from PIL import Image
 
 from lenet.benchmark import Benchmark, Contest, Plan, Row, Stage, draw, format_table, run_benchmark
 from lenet.benchmark.onnx_graph import onnx_model
-from lenet.benchmark.peers import PEERS, STAGES, OurStep, _ArticleImages, takes_part
+from lenet.benchmark.peers import OUR_STEPS, PEERS, _ArticleImages, takes_part
 from lenet.benchmark.results import flops_per_image
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Split
@@ -67,9 +67,15 @@ def test_median_lies_between_the_quartiles(tiny: Benchmark) -> None:
 
 
 def test_the_step_is_split_into_its_stages(tiny: Benchmark) -> None:
-    assert [stage.stage for stage in tiny.stages] == list(STAGES)
+    assert [(stage.who, stage.stage) for stage in tiny.stages] == [
+        (who, stage) for who, step in OUR_STEPS.items() for stage in step.stages
+    ]
     assert all(stage.microseconds > 0 for stage in tiny.stages)
-    assert {s.stage for s in tiny.stages if s.share_of_peak > 0} == {"forward", "backward"}
+    assert {s.stage for s in tiny.stages if s.share_of_peak > 0} == {
+        "learn",
+        "forward",
+        "backward",
+    }
 
 
 def test_says_what_comes_next() -> None:
@@ -113,10 +119,11 @@ def test_arithmetic_of_the_articles_network() -> None:
     assert sum(flops_per_image("tutorial", "training").values()) == pytest.approx(2.26e6, rel=0.005)
 
 
-def test_our_step_is_the_plain_torch_step() -> None:
+@pytest.mark.parametrize("who", OUR_STEPS)
+def test_our_step_is_the_plain_torch_step(who: str) -> None:
     """What is timed is a real training: the same weights as the loop anyone would write."""
     data, contest = some_images(32), Contest("training", "tutorial", 32)
-    ours = OurStep(contest, select_engine("torch", "cpu"), data)
+    ours = OUR_STEPS[who](contest, select_engine("torch", "cpu"), data)
     start = {name: value.clone() for name, value in ours.module.state_dict().items()}
     ours.work(3)
 
@@ -185,7 +192,7 @@ MADE_UP = Benchmark(
         Row("training", "tutorial", 64, "torch-eager", 10_000.0, 9_000.0, 11_000.0),
         Row("training", "tutorial", 64, "lenet", 60_000.0, 50_000.0, 70_000.0),
     ),
-    stages=(Stage("tutorial", 64, "forward", 500.0, 833_000, 0.5),),
+    stages=(Stage("tutorial", 64, "lenet-fuse", "forward", 500.0, 833_000, 0.5),),
     compile_seconds={"tutorial": 1.25},
     training_memory_mb=123.4,
 )

@@ -430,18 +430,24 @@ def test_two_python_threads_get_what_one_gets():
 
 _TRAIN = """
 import sys, hashlib, torch
+from lenet.data.preprocessing import PAPER_1998
 from lenet.kernels.engines import select_engine
 from lenet.networks import build_network
+engine = select_engine("fused", "cpu")
 digest = hashlib.sha256()
 for name in ("tutorial", "modern"):
     torch.manual_seed(0)
     network = build_network(name)
-    module = select_engine("fused", "cpu").compile(network)
+    module = engine.compile(network)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    ink = torch.randint(0, 256, (300, 28, 28), dtype=torch.uint8)
+    labels = torch.arange(300) % 10
     for batch in (64, 17, 1, 300):
         images = torch.randn(batch, 1, 32, 32)
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(module(images), torch.arange(batch) % 10).backward()
+        torch.nn.functional.cross_entropy(module(images), labels[:batch]).backward()
+        optimizer.step()
+        engine.learn(module, ink, labels, torch.randperm(300)[:batch], PAPER_1998, weight=1 / batch)
         optimizer.step()
     with torch.no_grad():
         digest.update(module(torch.randn(50, 1, 32, 32)).numpy().tobytes())

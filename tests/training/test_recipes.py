@@ -114,7 +114,7 @@ def test_the_optimizer_takes_the_recipes_numbers(optimizer):
     from lenet.networks import build_network
 
     recipe = Recipe("x", optimizer=optimizer, learning_rate=0.25, weight_decay=0.125)
-    built = choose_optimizer(recipe, build_network("tutorial"))
+    built = choose_optimizer(recipe, build_network("tutorial").parameters())
     assert type(built).__name__.lower() == optimizer
     (group,) = built.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)

@@ -5,7 +5,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,20 @@ from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
 from lenet.data.splits import Split
 from lenet.kernels.engines import Engine
 from lenet.networks import LeNet, build_network
+from lenet.training.loop import flatten
 
 Work = Callable[[int], None]
 """Do so many steps of a contest's batch size."""
 
-PEERS = ("lenet", "torch-eager", "torch-channels-last", "torch-compile", "article", "onnxruntime")
-STAGES = ("gather", "forward", "loss", "backward", "update")
+PEERS = (
+    "lenet",
+    "lenet-fuse",
+    "torch-eager",
+    "torch-channels-last",
+    "torch-compile",
+    "article",
+    "onnxruntime",
+)
 _PREPROCESSING = Preprocessing("plain")
 _SEED = 0
 _LEARNING_RATE = 0.001
@@ -42,10 +50,13 @@ class LeftOutError(Exception):
 def takes_part(who: str, contest: Contest) -> bool:
     """Whether a contest is any of a peer's business.
 
-    ONNX Runtime does not train. The article's pipeline is its own network, batch size and loop.
+    ONNX Runtime does not train. `lenet-fuse` scores as `lenet` does. The article's pipeline is its
+    own network, batch size and loop.
     """
     if who == "onnxruntime":
         return contest.task == "inference"
+    if who == "lenet-fuse":
+        return contest.task == "training"
     if who == "article":
         return contest == Contest("training", "tutorial", 64)
     return True
@@ -61,8 +72,8 @@ def prepare(who: str, contest: Contest, engine: Engine, data: Split) -> Work:
     """
     work: Work
     if contest.task == "training":
-        if who == "lenet":
-            work = OurStep(contest, engine, data).work
+        if who in OUR_STEPS:
+            work = OUR_STEPS[who](contest, engine, data).work
         elif who == "article":
             work = _article_training(contest, data)
         else:
@@ -76,27 +87,33 @@ def prepare(who: str, contest: Contest, engine: Engine, data: Split) -> Work:
 
 
 class OurStep:
-    """A training step of ours, whole or with a clock after each stage."""
+    """A training step of `lenet train`, whole or with a clock after each stage."""
+
+    stages: tuple[str, ...] = ("learn", "update")
 
     def __init__(self, contest: Contest, engine: Engine, data: Split) -> None:
+        network = _network(contest)
         self.engine = engine
-        self.module = engine.compile(_network(contest))
-        self.optimizer = _fused_adam(self.module)
+        self.module = engine.compile(network)
+        self.optimizer = _fused_adam(self._weights(network))
         self.images, self.labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
         self.batches = _batches(contest, data)
+
+    def _weights(self, network: LeNet) -> list[nn.Parameter]:
+        return [flatten(network)]
 
     def work(self, steps: int) -> None:
         """Do so many steps."""
         with self.engine.cores():
-            for _ in itertools.islice(self._walk(), steps * len(STAGES)):
+            for _ in itertools.islice(self._walk(), steps * len(self.stages)):
                 pass
 
     def times(self, steps: int) -> dict[str, list[float]]:
         """Seconds of each stage, step by step."""
-        taken: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        taken: dict[str, list[float]] = {stage: [] for stage in self.stages}
         with self.engine.cores():
             start = time.perf_counter()
-            for stage in itertools.islice(self._walk(), steps * len(STAGES)):
+            for stage in itertools.islice(self._walk(), steps * len(self.stages)):
                 end = time.perf_counter()
                 taken[stage].append(end - start)
                 start = time.perf_counter()
@@ -104,6 +121,29 @@ class OurStep:
 
     def _walk(self) -> Iterator[str]:
         """Step after step; yields the name of the stage it has just done."""
+        for indices in self.batches:
+            self.engine.learn(
+                self.module,
+                self.images,
+                self.labels,
+                indices,
+                _PREPROCESSING,
+                weight=1 / len(indices),
+            )
+            yield "learn"
+            self.optimizer.step()
+            yield "update"
+
+
+class FusedStep(OurStep):
+    """The same with `lenet.fuse` and torch around it: any loss, any optimizer."""
+
+    stages = ("gather", "forward", "loss", "backward", "update")
+
+    def _weights(self, network: LeNet) -> list[nn.Parameter]:
+        return list(network.parameters())
+
+    def _walk(self) -> Iterator[str]:
         for indices in self.batches:
             images = self.engine.gather(self.images, indices, _PREPROCESSING)
             yield "gather"
@@ -116,6 +156,9 @@ class OurStep:
             self.optimizer.step()
             self.optimizer.zero_grad()
             yield "update"
+
+
+OUR_STEPS: dict[str, type[OurStep]] = {"lenet": OurStep, "lenet-fuse": FusedStep}
 
 
 def _network(contest: Contest) -> LeNet:
@@ -135,9 +178,9 @@ def _batches(contest: Contest, data: Split) -> Iterator[Tensor]:
         )
 
 
-def _fused_adam(network: nn.Module) -> torch.optim.Optimizer:
+def _fused_adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Torch's fastest Adam on a CPU: for the peers in memory as for us."""
-    return torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, fused=True)
+    return torch.optim.Adam(parameters, lr=_LEARNING_RATE, fused=True)
 
 
 def _torch_training(who: str, contest: Contest, data: Split) -> Work:
@@ -153,7 +196,7 @@ def _torch_training(who: str, contest: Contest, data: Split) -> Work:
         return functional.cross_entropy(network(batch), answers)
 
     compute = _compiled(loss) if who == "torch-compile" else loss
-    optimizer = _fused_adam(network)
+    optimizer = _fused_adam(network.parameters())
     batches = _batches(contest, data)
 
     def work(steps: int) -> None:

@@ -47,6 +47,8 @@ class Stage:
 
     Parameters
     ----------
+    who : {"lenet", "lenet-fuse"}
+        The step of `lenet train`, or the one with `lenet.fuse` and torch around it.
     microseconds : float
         For one batch, median.
     flops_per_image : int
@@ -57,6 +59,7 @@ class Stage:
 
     network: str
     batch_size: int
+    who: str
     stage: str
     microseconds: float
     flops_per_image: int
@@ -147,7 +150,7 @@ def format_table(benchmark: Benchmark) -> str:
         for row in rows:
             spread = f"({row.low:,.0f} – {row.high:,.0f})"
             against = ""
-            if row.who == "lenet":
+            if row.who.startswith("lenet"):
                 against = f"{benchmark.share_of_peak(row):4.0%} of peak"
             elif ours is not None:
                 against = f"lenet is {ours / row.images_per_second:.1f} × as fast"
@@ -155,7 +158,7 @@ def format_table(benchmark: Benchmark) -> str:
                 f"  {row.who:<20}{row.images_per_second:>11,.0f} images/s  {spread:<22}{against}"
             )
     for stage in benchmark.stages:
-        head = f"our step · {stage.network} · batch {stage.batch_size:,}"
+        head = f"{stage.who}, a step of {stage.network} · batch {stage.batch_size:,}"
         if head not in lines:
             lines += ["", head]
         share = f"{stage.share_of_peak:4.0%} of peak" if stage.flops_per_image else ""
@@ -191,7 +194,7 @@ def draw(benchmark: Benchmark, path: Path) -> None:
             [row.images_per_second - row.low for row in reversed(rows)],
             [row.high - row.images_per_second for row in reversed(rows)],
         ]
-        colours = ["#c2410c" if name == "lenet" else "#94a3b8" for name in names]
+        colours = ["#c2410c" if name.startswith("lenet") else "#94a3b8" for name in names]
         bars = panel.barh(names, speeds, color=colours, xerr=errors, ecolor="#334155")
         panel.bar_label(bars, [f" {speed:,.0f}" for speed in speeds], fontsize=8)
         panel.set_title(str(contest), fontsize=9, loc="left")

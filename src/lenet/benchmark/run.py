@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lenet.benchmark.peers import PEERS, LeftOutError, OurStep, Work, prepare, takes_part
+from lenet.benchmark.peers import OUR_STEPS, PEERS, LeftOutError, Work, prepare, takes_part
 from lenet.benchmark.results import Benchmark, Contest, Row, Stage, flops_per_image
 from lenet.data.datasets import load_dataset
 from lenet.data.splits import Split
@@ -119,7 +119,7 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
     products: list[float] = []
     copies: list[float] = []
     rows: list[Row] = []
-    times: dict[Contest, dict[str, float]] = {}
+    times: dict[tuple[Contest, str], dict[str, float]] = {}
     left_out: dict[str, str] = {}
     for contest in plan.contests:
         works: dict[str, Work] = {"product": product, "copy": copy}
@@ -139,12 +139,12 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
             rows.append(
                 Row(contest.task, contest.network, contest.batch_size, who, median, low, high)
             )
-        if contest.task == "training":
-            step = OurStep(contest, engine, data)
+        for who in OUR_STEPS if contest.task == "training" else ():
+            step = OUR_STEPS[who](contest, engine, data)
             step.work(_LEAST_STEPS)
             n_steps = max(_LEAST_STEPS, round(plan.rounds * plan.turn_seconds * 100))
             stages = step.times(n_steps)
-            times[contest] = {name: statistics.median(each) for name, each in stages.items()}
+            times[contest, who] = {name: statistics.median(each) for name, each in stages.items()}
     peak = 2 * plan.product_size**3 / min(products) / 1e9
     memory = 2 * _copied_bytes(plan.product_size) / min(copies) / 1e9
     compile_seconds: dict[str, float] = {}
@@ -167,8 +167,8 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
         memory_gb_per_second=memory,
         rows=tuple(rows),
         stages=tuple(
-            _stage(contest, name, taken, peak)
-            for contest, stages_taken in times.items()
+            _stage(contest, who, name, taken, peak)
+            for (contest, who), stages_taken in times.items()
             for name, taken in stages_taken.items()
         ),
         left_out=left_out,
@@ -266,24 +266,28 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
     return low, median, high
 
 
-def _stage(contest: Contest, name: str, seconds: float, peak_gflops: float) -> Stage:
-    flops = flops_per_image(contest.network, "training").get(name, 0)
+def _stage(contest: Contest, who: str, name: str, seconds: float, peak_gflops: float) -> Stage:
+    parts = flops_per_image(contest.network, "training")
+    flops = sum(parts.values()) if name == "learn" else parts.get(name, 0)
     share = flops * contest.batch_size / seconds / (peak_gflops * 1e9)
-    return Stage(contest.network, contest.batch_size, name, seconds * 1e6, flops, share)
+    return Stage(contest.network, contest.batch_size, who, name, seconds * 1e6, flops, share)
 
 
 _FIRST_USE = """
 import sys, time
 import torch
+from lenet.data.preprocessing import PAPER_1998
 from lenet.kernels.engines import select_engine
 from lenet.networks import build_network
 
 engine = select_engine("auto", "cpu")
+ink, labels = torch.zeros(64, 28, 28, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64)
 
 def use():
     start = time.perf_counter()
     module = engine.compile(build_network(sys.argv[1]))
-    module(torch.zeros(64, 1, 32, 32)).sum().backward()
+    engine.learn(module, ink, labels, labels, PAPER_1998, weight=1)
+    module(engine.gather(ink, labels, PAPER_1998)).sum().backward()
     with torch.no_grad():
         for n in (1, 1024):
             module.eval()(torch.zeros(n, 1, 32, 32))

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from lenet.kernels import stages
 
 _SHELF = 4  # tapes kept, of different batch sizes
-_BYTES = 4  # of a float32
+_ONLY = "the kernels are for float32 on the CPU"
 
 
 def fuse(network: LeNet) -> nn.Module:
@@ -115,13 +116,10 @@ class FusedNetwork(nn.Module):
         """(N, 1, 32, 32) float32 → scores (N, classes) float32, larger is better."""
         network = self.network
         network.check(images)
-        layers = tuple(network._modules.values())
-        plan = self._plan
-        if plan is None or plan.layers != layers:
-            plan = self.__dict__["_plan"] = _Plan(network)
+        plan = self._current_plan()
         parameters = plan.parameters(network)
         gradients = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
-        reason = plan.unsupported(images, parameters, gradients)
+        reason = plan.unsupported(parameters, gradients) or plan.unknown(images)
         self.__dict__["fallback"] = reason
         if reason is not None:
             scores: Tensor = network(images)
@@ -129,12 +127,49 @@ class FusedNetwork(nn.Module):
         images = images.contiguous()
         if not gradients:
             return plan.code(False).score(images, plan.folded(parameters))
-        dropout: Any = plan.dropout
-        masks: tuple[Tensor, ...] = ()
-        if dropout is not None and dropout.training and dropout.p > 0:
-            n, p = len(images), dropout.p
-            masks = _mask(n, C5_UNITS, p), _mask(n, F6_UNITS, p)
+        masks = plan.masks(len(images))
         return _fused(plan.code(bool(masks)), images, masks, *parameters)
+
+    def learn(
+        self,
+        ink: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        preprocessing: Preprocessing,
+        matrices: NDArray[np.float32] | None,
+        *,
+        label_smoothing: float,
+        weight: float,
+    ) -> Tensor | None:
+        """All of a training step but the update: see `lenet.kernels.engines.Engine.learn`.
+
+        Returns
+        -------
+        scores : (B, classes) float32
+            None, with nothing done, where torch must do it: `fallback` says why.
+        """
+        plan = self._current_plan()
+        parameters = plan.parameters(self.network)
+        reason = plan.unsupported(parameters, True)
+        self.__dict__["fallback"] = reason
+        if reason is not None:
+            return None
+        masks = plan.masks(len(indices))
+        code = plan.code(bool(masks))
+        return code.learn(
+            _pictures(ink, indices, preprocessing, matrices),
+            masks,
+            [labels, _numbers(label_smoothing, weight)],
+            parameters,
+        )
+
+    def _current_plan(self) -> "_Plan":
+        """The plan for the layers as they are now."""
+        layers = tuple(self.network._modules.values())
+        plan = self._plan
+        if plan is None or plan.layers != layers:
+            plan = self.__dict__["_plan"] = _Plan(self.network)
+        return plan
 
 
 class _Fused(torch.autograd.Function):
@@ -164,6 +199,7 @@ class _Fused(torch.autograd.Function):
         return None, None, None, *gradients
 
 
+_layout = attrgetter("shape", "dtype", "is_cpu")
 _any_global_hook: Callable[[], bool] = _has_any_global_hook
 _fused: Callable[..., Tensor] = _Fused.apply
 
@@ -178,7 +214,16 @@ class _Plan:
 
     def __init__(self, network: LeNet) -> None:
         self.layers = tuple(network._modules.values())
-        self.modules = tuple(network.modules())
+        self.hooks = [
+            hooks
+            for m in network.modules()
+            for hooks in (
+                m._forward_hooks,
+                m._forward_pre_hooks,
+                m._backward_hooks,
+                m._backward_pre_hooks,
+            )
+        ]
         self.reason = self._unknown(network)
         self.dropout: nn.Dropout | None = network._modules.get("dropout")  # type: ignore[assignment]
         self.norms = tuple(
@@ -192,7 +237,7 @@ class _Plan:
             self.names = tuple(
                 name.split(".") for name in _stages().weight_extents(self._architecture(False))
             )
-            self.shapes = tuple(p.shape for p in self.parameters(network))
+            self.layouts = [(p.shape, torch.float32, True) for p in self.parameters(network)]
 
     def code(self, dropout: bool) -> "_Code":
         """The network's kernels."""
@@ -212,40 +257,49 @@ class _Plan:
             tensors.append(module._buffers[part] if tensor is None else tensor)
         return tuple(tensors)
 
-    def unsupported(
-        self, images: Tensor, parameters: Sequence[Tensor], gradients: bool
-    ) -> str | None:
-        """Why this call must run in torch, or None."""
+    def unsupported(self, parameters: Sequence[Tensor], gradients: bool) -> str | None:
+        """Why the network must run in torch now, or None."""
         if self.reason is not None:
             return self.reason
+        if [*map(_layout, parameters)] != self.layouts or not all(
+            map(Tensor.is_contiguous, parameters)
+        ):
+            if all(p.dtype is torch.float32 and p.is_cpu for p in parameters):
+                return "a parameter has another shape or layout"
+            return _ONLY
+        if torch.is_autocast_enabled("cpu"):
+            return "autocast is on"
+        if any(self.hooks) or _any_global_hook():
+            return "a layer has hooks"
+        if self.norms and (gradients or any(norm.training for norm in self.norms)):
+            return "BatchNorm is fused in evaluation only"
+        return None
+
+    @staticmethod
+    def unknown(images: Tensor) -> str | None:
+        """Why these images must be scored in torch, or None."""
         if (
             type(images) is not Tensor
             or torch._C._get_tracing_state()
             or torch.compiler.is_compiling()
         ):
             return "torch is tracing or transforming the network"
-        if images.shape[2] != PADDED_SIZE or images.shape[3] != PADDED_SIZE:
+        if images.dtype is not torch.float32 or not images.is_cpu:
+            return _ONLY
+        if images.shape[-1] != PADDED_SIZE or images.shape[-2] != PADDED_SIZE:
             return f"the kernels are for {PADDED_SIZE}×{PADDED_SIZE} images"
         if len(images) == 0:
             return "there are no images"
-        for tensor in (images, *parameters):
-            if tensor.dtype is not torch.float32 or not tensor.is_cpu:
-                return "the kernels are for float32 on the CPU"
-        if torch.is_autocast_enabled("cpu"):
-            return "autocast is on"
         if images.requires_grad and torch.is_grad_enabled():
             return "gradients with respect to the images are wanted"
-        for tensor, shape in zip(parameters, self.shapes, strict=True):
-            if tensor.shape != shape or not tensor.is_contiguous():
-                return "a parameter has another shape or layout"
-        if _any_global_hook() or any(
-            m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
-            for m in self.modules
-        ):
-            return "a layer has hooks"
-        if self.norms and (gradients or any(norm.training for norm in self.norms)):
-            return "BatchNorm is fused in evaluation only"
         return None
+
+    def masks(self, n: int) -> tuple[Tensor, ...]:
+        """Dropout's masks for so many images, in training."""
+        dropout: Any = self.dropout
+        if dropout is None or not dropout.training or dropout.p == 0:
+            return ()
+        return _mask(n, C5_UNITS, dropout.p), _mask(n, F6_UNITS, dropout.p)
 
     def folded(self, parameters: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """BatchNorm's running statistics folded into the convolutions before it."""
@@ -382,20 +436,37 @@ def gather(
     matrices: NDArray[np.float32] | None = None,
 ) -> Tensor:
     """See `lenet.kernels.engines.Engine.gather`, which checks shapes and types."""
-    n, picked = len(ink), indices.contiguous()
-    images = torch.empty(len(picked), 1, PADDED_SIZE, PADDED_SIZE)
-    if len(picked) == 0:
+    n = len(ink)
+    images = torch.empty(len(indices), 1, PADDED_SIZE, PADDED_SIZE)
+    if len(indices) == 0:
         return images
-    numbers = picked.numpy()
+    numbers = indices.numpy()
     low, high = int(numbers.min()), int(numbers.max())
     if low < 0 or high >= n:
         raise IndexError(f"index {low if low < 0 else high} is out of range for {n} images")
-    scaling = torch.tensor([preprocessing.factor, preprocessing.offset])
-    arguments = [_owned(ink.contiguous()), _owned(picked), _owned(scaling)]
-    if matrices is not None:
-        arguments.append(_owned(torch.from_numpy(np.ascontiguousarray(matrices))))
-    _kernel("gather", matrices is not None)(*arguments, _owned(images[:, 0]))
+    arguments = _pictures(ink, indices, preprocessing, matrices)
+    _kernel("gather", matrices is not None)(*map(_owned, arguments), _owned(images[:, 0]))
     return images
+
+
+def _pictures(
+    ink: Tensor,
+    indices: Tensor,
+    preprocessing: Preprocessing,
+    matrices: NDArray[np.float32] | None,
+) -> list[Tensor]:
+    """What `lenet.kernels.stages.Pictures` reads."""
+    scaling = _numbers(preprocessing.factor, preprocessing.offset)
+    tensors = [ink.contiguous(), indices.contiguous(), scaling]
+    if matrices is not None:
+        tensors.append(torch.from_numpy(np.ascontiguousarray(matrices)))
+    return tensors
+
+
+@lru_cache
+def _numbers(*values: float) -> Tensor:
+    """A step's settings: the same few all through a training."""
+    return torch.tensor(values)
 
 
 # --- Kernels and their memory --------------------------------------------------------------------
@@ -414,13 +485,12 @@ def _view(address: int, extents: tuple[int, ...]) -> Any:
 
 
 class _Tape:
-    """What a forward pass keeps for its backward pass, and room for what that finds out."""
+    """What a forward pass keeps for its backward pass; it goes back to the shelf after use."""
 
     def __init__(self, code: "_Code", n: int) -> None:
         self.n = n
         self.blocks = -(-n // code.lanes)
         self.views = code.arrays(code.stages.TAPE_EXTENTS, self.blocks)
-        self.found = code.arrays(code.stages.block_extents(code.architecture), self.blocks)
 
 
 class _Lease:
@@ -431,6 +501,16 @@ class _Lease:
 
     def __del__(self) -> None:
         self.code.shelf.append(self.tape)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Where a parameter's gradient goes: its own, made if need be; elsewhere if it has none."""
+    gradient = parameter.grad
+    if gradient is None or not gradient.is_contiguous():
+        gradient = torch.empty_like(parameter)
+        if parameter.requires_grad:
+            parameter.grad = gradient
+    return gradient
 
 
 def _owned(array: Tensor) -> Any:
@@ -455,8 +535,11 @@ class _Code:
         self.read = [names.index(name) for name in s.backward_weights(architecture)]
         self.codes = names.index("output.centers") if "output.centers" in names else None
         self.unflatten: Any = torch._C._nn.unflatten_dense_tensors
-        # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: tapes are kept.
+        # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: it is kept.
         self.shelf: deque[_Tape] = deque(maxlen=_SHELF)
+        self.found = lru_cache(maxsize=_SHELF)(self._found)
+        self.finding = threading.Lock()
+        self.views = lru_cache(maxsize=2 * _SHELF)(self._views)
 
     def kernel(self, name: str) -> Any:
         """Compiled code by its name in `stages`."""
@@ -466,7 +549,10 @@ class _Code:
 
     def weights(self, parameters: Sequence[Tensor]) -> list[Any]:
         """Views of the parameters."""
-        return [_view(p.data_ptr(), e) for p, e in zip(parameters, self.extents, strict=True)]
+        return self.views(tuple([p.data_ptr() for p in parameters]))
+
+    def _views(self, addresses: tuple[int, ...]) -> list[Any]:
+        return [_view(at, extents) for at, extents in zip(addresses, self.extents, strict=True)]
 
     def score(self, images: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         """Scores with nothing kept."""
@@ -507,18 +593,46 @@ class _Code:
     ) -> list[Tensor]:
         """Every parameter's gradient, all in one piece of memory."""
         weights = self.weights(parameters)
-        self.kernel("backward")(
-            *(weights[i] for i in self.read),
-            *(_view(mask.data_ptr(), tuple(mask.shape)) for mask in masks),
-            *tape.views,
-            _view(gradient.data_ptr(), (tape.n, self.architecture.classes)),
-            *tape.found,
-        )
-        flat = torch.empty(self.size)
-        gradients: list[Tensor] = self.unflatten(flat, parameters)
-        codes = [weights[self.codes]] if self.codes is not None else []
-        self.kernel("gradients")(*tape.found, *codes, *self.weights(gradients))
+        gradients: list[Tensor] = self.unflatten(torch.empty(self.size), parameters)
+        with self.finding:
+            found = self.found(tape.blocks)
+            self.kernel("backward")(
+                *(weights[i] for i in self.read),
+                *(_view(mask.data_ptr(), tuple(mask.shape)) for mask in masks),
+                *tape.views,
+                _view(gradient.data_ptr(), (tape.n, self.architecture.classes)),
+                *found,
+            )
+            self.add_up(found, weights, gradients)
         return gradients
+
+    def learn(
+        self,
+        pictures: list[Tensor],
+        masks: tuple[Tensor, ...],
+        answers: list[Tensor],
+        parameters: Sequence[Tensor],
+    ) -> Tensor:
+        """Scores, with the gradient of their loss written into the parameters' own."""
+        n = len(pictures[1])
+        scores, weights = torch.empty(n, self.architecture.classes), self.weights(parameters)
+        gradients = [_gradient(p) for p in parameters]
+        with self.finding:
+            found = self.found(-(-n // self.lanes))
+            _kernel("learning", (self.architecture, len(pictures) > 3))(
+                *map(_owned, pictures),
+                *weights,
+                *map(_owned, (*masks, *answers)),
+                *found,
+                _owned(scores),
+            )
+            self.add_up(found, weights, gradients)
+        return scores
+
+    def add_up(self, found: list[Any], weights: list[Any], gradients: Sequence[Tensor]) -> None:
+        """From what each block found to every parameter's gradient."""
+        codes = [weights[self.codes]] if self.codes is not None else []
+        self.kernel("gradients")(*found, *codes, *self.weights(gradients))
 
     def lease(self, n: int) -> _Lease:
         """A tape for so many images, from the shelf if one is there."""
@@ -531,6 +645,10 @@ class _Code:
                 return _Lease(self, tape)
             self.shelf.append(tape)
         return _Lease(self, _Tape(self, n))
+
+    def _found(self, blocks: int) -> list[Any]:
+        """Room for what the blocks find; whoever uses it holds `finding`."""
+        return self.arrays(self.stages.block_extents(self.architecture), blocks)
 
     def arrays(self, extents: dict[str, Any], blocks: int) -> list[Any]:
         """Uninitialised arrays for so many blocks; torch puts them on cache lines."""

@@ -348,7 +348,7 @@ TAPE_EXTENTS: dict[str, Extents] = {
     "c5": ("b", C5_UNITS, LANES),
     "f6": ("b", F6_UNITS, LANES),
 }
-"""What the forward pass in training keeps for the backward pass: squashed, before Dropout."""
+"""What the backward pass needs of the forward pass: squashed, before Dropout."""
 
 
 class Pipeline:
@@ -416,8 +416,8 @@ class Forward(Pipeline):
         super().__init__(architecture)
         arch = architecture
         self.x = self._input()
-        w = {name: self.read(name, e) for name, e in weight_extents(arch).items()}
-        masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
+        self.w = w = {name: self.read(name, e) for name, e in weight_extents(arch).items()}
+        self.masks = masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
 
         self.sums: dict[str, Func] = {}
         source = hl.Func("x_maps")
@@ -436,6 +436,15 @@ class Forward(Pipeline):
             self.output = self._radial_basis(features, w)
         else:
             self.output = self._dense("output", features, F6_UNITS, w, squash=False)
+        self.tape = {
+            "x": self.x,
+            "c1": self.c1,
+            "s2": self.s2,
+            "c3": self.c3,
+            "s4": self.flat,
+            "c5": self.c5,
+            "f6": self.f6,
+        }
         self.scores = hl.Func("scores")
         n = self.images_in_block
         self.scores[k, m] = self.output[m % n, k, m // n]
@@ -517,16 +526,20 @@ def masked(f: Func, mask: Any | None) -> Func:
 
 
 def row_of(array: Any) -> Expr:
-    """The row of an (images, units) array for this lane; spare lanes repeat the last image."""
-    return hl.min(b * LANES + lane, array.dim(1).extent() - 1)
+    """The row of an (images, …) array for this lane; spare lanes repeat the last image."""
+    return hl.min(b * LANES + lane, array.dim(array.dimensions() - 1).extent() - 1)
+
+
+def is_spare(array: Any) -> Expr:
+    """Whether this lane has no image: all that it says of the parameters must be 0."""
+    return b * LANES + lane >= array.dim(array.dimensions() - 1).extent()
 
 
 def forward_training(architecture: Architecture) -> Kernel:
     """Images and weights to scores and the tape."""
     f = Forward(architecture)
-    _score_blocks(f)
-    tape = {"x": f.x, "c1": f.c1, "s2": f.s2, "c3": f.c3, "s4": f.flat, "c5": f.c5, "f6": f.f6}
-    for name, stage in tape.items():
+    _schedule_layers(f, _by_images(f.scores))
+    for name, stage in f.tape.items():
         # What others read cannot be an output of their loop, but its copy from the cache can.
         copy, at = hl.Func(f"{name}_tape"), tuple(stage.args())
         copy[at] = stage[at]
@@ -539,18 +552,22 @@ def forward_training(architecture: Architecture) -> Kernel:
 def forward_bulk(architecture: Architecture) -> Kernel:
     """Images and weights to scores, many images at once, nothing kept."""
     f = Forward(architecture)
-    _score_blocks(f)
+    _schedule_layers(f, _by_images(f.scores))
     f.write("scores", f.scores, ("n", architecture.classes))
     return f.compile(trusting=True)
 
 
-def _score_blocks(f: Forward) -> None:
-    """A task for each block, through all layers: its maps stay in the core's own cache."""
+def _by_images(scores: Func) -> Func:
+    """Scores, a task for each block of images."""
     rows = hl.Var("rows")
-    f.scores.split(m, b, rows, LANES, hl.TailStrategy.GuardWithIf).parallel(b)
+    return scores.split(m, b, rows, LANES, hl.TailStrategy.GuardWithIf).parallel(b)
+
+
+def _schedule_layers(f: Forward, tasks: Func) -> None:
+    """Every layer within the task of a block: its maps stay in the core's own cache."""
     stages = [f.x, f.c1, f.s2, f.c3, f.flat, f.c5, f.f6, f.output]
     for stage in stages:
-        stage.compute_at(f.scores, b).bound_extent(lane, LANES).vectorize(lane, LANES)
+        stage.compute_at(tasks, b).bound_extent(lane, LANES).vectorize(lane, LANES)
     _tile_convolutions(f)
     for name in ("c5", "f6", "output"):
         _tile_dense(getattr(f, name), f.sums[name])
@@ -570,7 +587,7 @@ def forward_one(architecture: Architecture) -> Kernel:
     for stage, wide in ((f.x, LANES), (f.s2, 8), (f.s4, 4)):
         stage.vectorize(x, wide, hl.TailStrategy.ShiftInwards)
     _tile_columns(f.c1, f.sums["c1"], wide=LANES, maps=C1_MAPS, rows=2)
-    _tile_columns(f.c3, f.sums["c3"], wide=8, maps=4, rows=2)
+    _tile_columns(f.c3, f.sums["c3"], wide=8, maps=8, rows=2)
     for name, units, wide in (
         ("c5", C5_UNITS, _SUMMED_AT_ONCE),
         ("f6", F6_UNITS, _SUMMED_AT_ONCE),
@@ -676,26 +693,26 @@ class Backward(Pipeline):
     Like the forward pass a task for each block, through all layers.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, forward: "_Learner | None" = None) -> None:
         super().__init__(architecture)
         arch = architecture
         extents, self.found = weight_extents(arch), block_extents(arch)
-        self.w = {name: self.read(name, extents[name]) for name in backward_weights(arch)}
-        self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
-        self.tape = tape = {name: self.read(f"{name}.tape", e) for name, e in TAPE_EXTENTS.items()}
-        gradient = self.read("gradient", ("n", arch.classes))
+        self.tape: dict[str, Any]
+        if forward is None:
+            self.w = {name: self.read(name, extents[name]) for name in backward_weights(arch)}
+            self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
+            self.tape = {name: self.read(f"{name}.tape", e) for name, e in TAPE_EXTENTS.items()}
+            given, delta = self.read("gradient", ("n", arch.classes)), hl.Func("output_delta")
+            delta[lane, k, b] = hl.select(is_spare(given), hl.f32(0), given[k, row_of(given)])
+        else:
+            self.inputs, self.w, self.masks = forward.inputs, forward.w, forward.masks
+            self.tape = forward.tape
+            delta = self._cross_entropy(forward)
+        output, tape = delta, self.tape
         self.leader: Func | None = None
-
-        # Scores' gradient, spare lanes 0: everything they reach is 0 from here on.
-        output = hl.Func("output_delta")
-        n = b * LANES + lane
-        output[lane, k, b] = hl.select(
-            n < gradient.dim(1).extent(), gradient[k, row_of(gradient)], hl.f32(0)
-        )
         features = {
-            "s4": _func(tape["s4"], "s4_features"),
-            "c5": masked(_func(tape["c5"], "c5_features"), self.masks.get("c5.mask")),
-            "f6": masked(_func(tape["f6"], "f6_features"), self.masks.get("f6.mask")),
+            name: masked(_func(tape[name], f"{name}_features"), self.masks.get(f"{name}.mask"))
+            for name in ("s4", "c5", "f6")
         }
 
         # Dense layers: the gradient of the inputs, times the slope.
@@ -736,6 +753,43 @@ class Backward(Pipeline):
                 self._write_copy(f"{name}.bias", self._map_sums(delta, size))
         for stage in (output, f6, c5, flat, s4, c3, s2, c1_weight):
             stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
+        if forward is not None:
+            _schedule_layers(forward, c3_weight)
+            if forward.x.num_update_definitions():
+                forward.x.update().vectorize(lane)
+            for stage in forward.pictures.stages:
+                stage.compute_at(c3_weight, b)
+            for stage in self.loss:
+                stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
+            _by_images(forward.scores).compute_with(c3_weight, b)
+            self.write("scores", forward.scores, ("n", arch.classes))
+
+    def _cross_entropy(self, forward: "_Learner") -> Func:
+        """The gradient of the mean cross-entropy by the scores, label smoothing included."""
+        classes = self.architecture.classes
+        labels, indices = hl.ImageParam(hl.Int(64), 1, "labels"), forward.pictures.indices
+        pack(labels, ("all",))
+        self.inputs["labels"] = labels
+        # Label smoothing, and what an image counts for: one over the batch.
+        settings = self.read("loss", (2,))
+        top, power, total, delta = (
+            hl.Func(f"output_{n}") for n in ("top", "power", "total", "delta")
+        )
+        r = hl.RDom([(0, classes)], "classes")
+        top[lane, b] = hl.maximum(forward.output[lane, r[0], b], "output_largest")
+        power[lane, k, b] = exp(forward.output[lane, k, b] - top[lane, b])
+        total[lane, b] = hl.f32(0)
+        total[lane, b] += power[lane, r[0], b]
+        target = settings[0] / hl.f32(classes) + hl.select(
+            k == hl.cast(hl.Int(32), labels[forward.pictures.chosen(row_of(indices))]),
+            hl.f32(1) - settings[0],
+            hl.f32(0),
+        )
+        error = settings[1] * (power[lane, k, b] / total[lane, b] - target)
+        delta[lane, k, b] = hl.select(is_spare(indices), hl.f32(0), error)
+        total.update().vectorize(lane)
+        self.loss = (top, power, total)
+        return delta
 
     def _write(self, name: str, f: Func) -> None:
         """An output, in the one loop over the blocks."""
@@ -940,7 +994,9 @@ class Gradients(Pipeline):
         super().__init__(architecture)
         arch = architecture
         self.extents = weight_extents(arch)
-        found = {name: self.read(f"{name}.blocks", e) for name, e in block_extents(arch).items()}
+        self.found = found = {
+            name: self.read(f"{name}.blocks", e) for name, e in block_extents(arch).items()
+        }
         self.blocks = found["c5.delta"].dim(2).extent()
         outgoing = arch.connections.outgoing
         fan_out = len(outgoing[0])
@@ -953,16 +1009,14 @@ class Gradients(Pipeline):
             positions = [order.index(i) for i in range(len(order))]
             place = lookup(positions, "c3_place")(link)
             position, into = place % fan_out, place // fan_out
-        for name, at, source in (
-            ("c3.weight", (column, row, link), (column, row, position, into)),
-            ("c1.weight", (column, row, m), (column, row, m)),
-        ):
-            self._sum(name, at, lambda i, block, name=name, source=source: (
-                found[name][(i, *source, block)]
-            ))
-        self._sum("c1.bias", (m,), lambda i, block: found["c1.weight"][i, KERNEL_SIZE, 0, m, block])
-        for name in ("c3.bias", *(n for n in found if n.startswith(("s2.", "s4.c", "s4.b")))):
-            self._sum(name, (m,), lambda i, block, name=name: found[name][i, m, block])
+        self._sum("c3.weight", (column, row, link), (column, row, position, into))
+        self._sum("c1.weight", (column, row, m), (column, row, m))
+        self._sum("c1.bias", (m,), (KERNEL_SIZE, 0, m), found["c1.weight"])
+        self._sum("c3.bias", (m,), (m,))
+        if arch.pooling.trainable:
+            for name in ("s2", "s4"):
+                self._sum(f"{name}.coefficient", (m,), (m,))
+                self._sum(f"{name}.bias", (m,), (m,))
         self._outer("c5", found["c5.delta"], found["s4.rows"], S4_FEATURES)
         self._outer("f6", found["f6.delta"], found["c5.rows"], C5_UNITS)
         if arch.output == "rbf":
@@ -971,14 +1025,15 @@ class Gradients(Pipeline):
             self._outer("output", found["output.delta"], found["f6.rows"], F6_UNITS)
 
     def _sum(
-        self, name: str, at: tuple[Any, ...], partial: Callable[[Expr, Expr], Expr]
+        self, name: str, at: tuple[Any, ...], place: tuple[Expr, ...], found: Any = None
     ) -> None:
-        """Add the lanes and blocks of a gradient's partial sums."""
+        """A parameter's gradient at `at`: what the blocks found at `place`, all lanes added."""
+        found = self.found[name] if found is None else found
         title = name.replace(".", "_")
         f, lanes = hl.Func(f"{title}_gradient"), hl.Func(f"{title}_lanes")
         r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
         lanes[(lane, *at)] = hl.f32(0)
-        lanes[(lane, *at)] += partial(lane, r[0])
+        lanes[(lane, *at)] += found[(lane, *place, r[0])]
         f[at] = _sum_of_lanes(f"{title}_sum", lambda i: lanes[(i, *at)], *at)[at]
         lanes.compute_at(f, at[0]).bound_extent(lane, LANES).vectorize(lane)
         lanes.update().vectorize(lane)
@@ -1005,12 +1060,12 @@ class Gradients(Pipeline):
         f.split(unit, unit, inner, tile)
         f.split(k, k, column, wide, hl.TailStrategy.GuardWithIf)
         f.vectorize(column, LANES).reorder(column, inner, unit, k)
-        if name == "c5":
+        if name != "output":
             f.parallel(unit)
         total.compute_at(f, unit).vectorize(k, LANES).unroll(k).unroll(unit)
         total.update().reorder(k, unit, r[0], r[1]).vectorize(k, LANES).unroll(k).unroll(unit)
         self.write(f"{name}.weight", f, self.extents[f"{name}.weight"])
-        self._sum(f"{name}.bias", (k,), lambda i, block: delta[i, k, block])
+        self._sum(f"{name}.bias", (k,), (k,), delta)
 
     def _radial_basis_centers(self, delta: Any, rows: Any) -> None:
         """Of −Σ (x − w)²: 2 (x − w) for each score's gradient."""
@@ -1066,67 +1121,85 @@ def gradients(architecture: Architecture) -> Kernel:
 # --- The data path --------------------------------------------------------------------------------
 
 
-def gather(distorted: bool) -> Kernel:
+class Pictures:
     """Chosen pictures of a uint8 set, padded with paper, distorted if wanted, and scaled.
 
     The bits are those of `lenet.data.preprocessing.Preprocessing.apply` and
     `lenet.data.distortions.warp`: every product and sum is rounded as NumPy rounds it.
     """
-    n = hl.Var("n")
-    ink = hl.ImageParam(hl.UInt(8), 3, "ink")
-    indices = hl.ImageParam(hl.Int(64), 1, "indices")
-    scaling = hl.ImageParam(hl.Float(32), 1, "scaling")
-    inputs = {"ink": ink, "indices": indices, "scaling": scaling}
-    pack(ink, ("all", INK_SIZE, INK_SIZE))
-    pack(indices, ("n",))
-    pack(scaling, (2,))
-    index = hl.unsafe_promise_clamped(
-        hl.cast(hl.Int(32), indices[n]), 0, hl.max(ink.dim(2).extent() - 1, 0)
-    )
 
-    def scaled(level: Expr) -> Expr:
-        return hl.strict_float(hl.strict_float(level * scaling[0]) + scaling[1])
+    def __init__(self, distorted: bool) -> None:
+        self.ink = hl.ImageParam(hl.UInt(8), 3, "ink")
+        self.indices = hl.ImageParam(hl.Int(64), 1, "indices")
+        self.scaling = hl.ImageParam(hl.Float(32), 1, "scaling")
+        self.inputs = {"ink": self.ink, "indices": self.indices, "scaling": self.scaling}
+        pack(self.ink, ("all", INK_SIZE, INK_SIZE))
+        pack(self.indices, ("n",))
+        pack(self.scaling, (2,))
+        self.stages: list[Func] = []
+        self.matrices: Any = None
+        if distorted:
+            self.matrices = hl.ImageParam(hl.Float(32), 3, "matrices")
+            self.inputs["matrices"] = self.matrices
+            pack(self.matrices, ("n", 2, 3))
+            self._lay_out_cells()
 
-    images = hl.Func("images")
-    if not distorted:
-        images[x, y, n] = scaling[1]
+    def chosen(self, n: Expr) -> Expr:
+        """Which picture of the set is the batch's n-th."""
+        last = hl.max(self.ink.dim(2).extent() - 1, 0)
+        return hl.clamp(hl.cast(hl.Int(32), self.indices[n]), 0, last)
+
+    def fill(self, f: Func, at: tuple[Any, ...], n: Expr) -> None:
+        """Define `f` at `at` (which has `x` and `y`, within the 32×32) from the n-th picture."""
+        if self.matrices is not None:
+            f[at] = self._scaled(self._warped(n))
+            return
+        f[at] = self.scaling[1]
         r = hl.RDom([(0, INK_SIZE), (0, INK_SIZE)], "ink_r")
-        level = hl.cast(hl.Float(32), ink[r[0], r[1], index])
-        images[r[0] + BORDER, r[1] + BORDER, n] = scaled(level)
-        images.vectorize(x, LANES)
-        images.update().vectorize(r[0])
-    else:
-        matrices = hl.ImageParam(hl.Float(32), 3, "matrices")
-        inputs["matrices"] = matrices
-        pack(matrices, ("n", 2, 3))
+        level = hl.cast(hl.Float(32), self.ink[r[0], r[1], self.chosen(n)])
+        places = {"x": r[0] + BORDER, "y": r[1] + BORDER}
+        f[tuple(places.get(v.name(), v) for v in at)] = self._scaled(level)
+
+    def _scaled(self, level: Expr) -> Expr:
+        return hl.strict_float(hl.strict_float(level * self.scaling[0]) + self.scaling[1])
+
+    def _lay_out_cells(self) -> None:
         # One pixel of paper around the ink: coordinates clipped to its far edge read paper alone.
-        side = INK_SIZE + 2
-        paper, cells = hl.Func("paper"), hl.Func("cells")
+        n = hl.Var("n")
+        paper, self.cells = hl.Func("paper"), hl.Func("cells")
         paper[x, y, n] = hl.cast(hl.UInt(32), 0)
         r = hl.RDom([(0, INK_SIZE), (0, INK_SIZE)], "paper_r")
-        paper[r[0] + 1, r[1] + 1, n] = hl.cast(hl.UInt(32), ink[r[0], r[1], index])
+        picked = self.ink[r[0], r[1], self.chosen(n)]
+        paper[r[0] + 1, r[1] + 1, n] = hl.cast(hl.UInt(32), picked)
         # Each cell's four corners side by side, so that one look-up fetches all of them.
-        cells[x, y, n] = (
+        self.cells[x, y, n] = (
             paper[x, y, n]
             | (paper[x + 1, y, n] << 8)
             | (paper[x, y + 1, n] << 16)
             | (paper[x + 1, y + 1, n] << 24)
         )
+        paper.vectorize(x, LANES)
+        paper.update().vectorize(r[0])
+        self.cells.vectorize(x, LANES)
+        self.stages = [paper, self.cells]
+
+    def _warped(self, n: Expr) -> Expr:
+        side = INK_SIZE + 2
 
         def source(axis: int) -> Expr:
             def step(at: Expr) -> Expr:
                 return hl.cast(hl.Float(32), at) - hl.f32((PADDED_SIZE - 1) / 2)
 
-            across = hl.strict_float(matrices[0, axis, n] * step(x))
-            down = hl.strict_float(matrices[1, axis, n] * step(y))
-            place = hl.strict_float(hl.strict_float(across + matrices[2, axis, n]) + down)
+            across = hl.strict_float(self.matrices[0, axis, n] * step(x))
+            down = hl.strict_float(self.matrices[1, axis, n] * step(y))
+            place = hl.strict_float(hl.strict_float(across + self.matrices[2, axis, n]) + down)
             origin = hl.f32((PADDED_SIZE - 1) / 2 - BORDER + 1)
             return hl.clamp(hl.strict_float(place + origin), hl.f32(0), hl.f32(side - 1))
 
         column, row = source(0), source(1)
         left = hl.clamp(hl.cast(hl.Int(32), column), 0, side - 2)
         top = hl.clamp(hl.cast(hl.Int(32), row), 0, side - 2)
-        cell = cells[left, top, n]
+        cell = self.cells[left, top, n]
         corners = [hl.cast(hl.Float(32), (cell >> (8 * i)) & 255) for i in range(4)]
 
         def between(low: Expr, high: Expr, share: Expr) -> Expr:
@@ -1135,19 +1208,52 @@ def gather(distorted: bool) -> Kernel:
         share = hl.strict_float(column - hl.cast(hl.Float(32), left))
         upper = between(corners[0], corners[1], share)
         lower = between(corners[2], corners[3], share)
-        level = between(upper, lower, hl.strict_float(row - hl.cast(hl.Float(32), top)))
-        images[x, y, n] = scaled(level)
-        images.vectorize(x, LANES)
-        paper.compute_at(images, n).vectorize(x, LANES)
-        paper.update().vectorize(r[0])
-        cells.compute_at(images, n).vectorize(x, LANES)
+        return between(upper, lower, hl.strict_float(row - hl.cast(hl.Float(32), top)))
+
+
+class _Learner(Forward):
+    """A forward pass that picks its images from the training set itself."""
+
+    def __init__(self, architecture: Architecture, distorted: bool) -> None:
+        self.pictures = Pictures(distorted)
+        super().__init__(architecture)
+        self.inputs = self.pictures.inputs | self.inputs
+
+    def _input(self) -> Func:
+        f = hl.Func("x")
+        self.pictures.fill(f, (lane, x, y, b), row_of(self.pictures.indices))
+        return f
+
+
+def gather(distorted: bool) -> Kernel:
+    """Chosen pictures of a set as images."""
+    pictures, n, images = Pictures(distorted), hl.Var("n"), hl.Func("images")
+    pictures.fill(images, (x, y, n), n)
     task = hl.Var("task")
     images.bound(x, 0, PADDED_SIZE).bound(y, 0, PADDED_SIZE)
+    images.vectorize(x, LANES)
     images.split(n, task, n, LANES, hl.TailStrategy.GuardWithIf).parallel(task)
+    for stage in pictures.stages:
+        stage.compute_at(images, n)
     if not distorted:
-        images.update().split(n, task, n, LANES, hl.TailStrategy.GuardWithIf).parallel(task)
+        update = images.update()
+        update.vectorize(images.rvars(0)[0])
+        update.split(n, task, n, LANES, hl.TailStrategy.GuardWithIf).parallel(task)
     pack(images.output_buffer(), ("n", PADDED_SIZE, PADDED_SIZE))
     call = hl.Pipeline([images]).compile_to_callable(
-        list(inputs.values()), hl.get_jit_target_from_environment()
+        list(pictures.inputs.values()), hl.get_jit_target_from_environment()
     )
-    return Kernel(call, tuple(inputs), ("images",))
+    return Kernel(call, tuple(pictures.inputs), ("images",))
+
+
+def learning(of: tuple[Architecture, bool]) -> Kernel:
+    """Pictures, weights, masks, labels and the loss's settings to what each block says, and scores.
+
+    Gather, forward, cross-entropy and backward in one task for each block: nothing leaves the cache
+    but what the gradients are added up from.
+    """
+    architecture, distorted = of
+    pipeline = Backward(architecture, _Learner(architecture, distorted))
+    order = [*block_extents(architecture), "scores"]
+    pipeline.outputs = {name: pipeline.outputs[name] for name in order}
+    return pipeline.compile(trusting=True)

@@ -3,13 +3,13 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lenet.data.distortions import Distortions
@@ -19,9 +19,6 @@ from lenet.kernels.engines import Engine, select_engine
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
 from lenet.training.recipes import Recipe
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Scores (N, classes) and labels (N,) to the mean loss."""
 
 # What a generator is for, so that no two draw the same numbers from one seed.
 _INITIAL, _ORDER, _DROPOUT = range(3)
@@ -147,13 +144,16 @@ def train(
     _check(network, splits)
     engine = engine or select_engine()
     preprocessing = recipe.preprocessing(splits)
-    loss, plain_loss = choose_loss(recipe)
-
     initialize(network, recipe.initialization, _torch_generator(recipe.seed, 0, _INITIAL))
     average = copy.deepcopy(network) if recipe.weight_average else network
     module = engine.compile(network)
     measured = engine.compile(average) if recipe.weight_average else module
-    optimizer = choose_optimizer(recipe, network)
+    weights = flatten(network)
+    optimizer = choose_optimizer(recipe, [weights])
+    followed = [weights.detach(), *_statistics(network)]
+    averaged = followed
+    if recipe.weight_average:
+        averaged = [flatten(average).detach(), *_statistics(average)]
     if state is not None:
         network.load_state_dict(state.part("network"))
         if recipe.weight_average:
@@ -163,7 +163,6 @@ def train(
     ink = torch.from_numpy(splits.train.images).to(engine.device)
     labels = torch.from_numpy(splits.train.labels).to(engine.device)
     validation_labels = torch.from_numpy(splits.validation.labels)
-    weights, averaged = _floats(network), _floats(average)
     n_images = len(labels)
     batch_size = min(recipe.batch_size, n_images)
     steps = math.ceil(n_images / batch_size)
@@ -188,26 +187,30 @@ def train(
                 rate = learning_rate(recipe, step / (steps * recipe.epochs))
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                images = engine.gather(ink, batch, preprocessing, matrices)
-                optimizer.zero_grad()
-                scores = module(images)
-                error = loss(scores, labels[batch])
-                if len(batch) < batch_size:  # else an image of a short batch would count for more
-                    error = error * (len(batch) / batch_size)
-                error.backward()  # type: ignore[no-untyped-call]
+                scores = engine.learn(
+                    module,
+                    ink,
+                    labels,
+                    batch,
+                    preprocessing,
+                    matrices,
+                    label_smoothing=recipe.label_smoothing,
+                    # An image of a short batch counts for no more than any other.
+                    weight=1 / batch_size,
+                )
                 optimizer.step()
                 if recipe.weight_average:
                     decay = min(recipe.weight_average, (1 + step) / (10 + step))
-                    torch._foreach_lerp_(averaged, weights, 1 - decay)
+                    torch._foreach_lerp_(averaged, followed, 1 - decay)
                 # Losses and accuracies are counted at the end, in one go over the whole epoch.
-                seen.append(scores.detach())
+                seen.append(scores)
         trained = time.perf_counter()
         if recipe.weight_average:
             _copy_counters(network, average)
-        train_loss, train_accuracy = measure(torch.cat(seen), labels[order], plain_loss)
+        train_loss, train_accuracy = measure(torch.cat(seen), labels[order])
         validation_scores = engine.scores(measured, splits.validation.images, preprocessing)
         validation_loss, validation_accuracy = measure(
-            torch.from_numpy(validation_scores), validation_labels, plain_loss
+            torch.from_numpy(validation_scores), validation_labels
         )
         figures = Epoch(
             epoch=epoch + 1,
@@ -225,23 +228,37 @@ def train(
         if on_epoch is not None:
             on_epoch(figures, state)
     network.cpu().load_state_dict(state.part("best"))
+    for parameter in network.parameters():
+        parameter.data, parameter.grad = parameter.data.clone(), None
     return network.eval(), history, state
 
 
-def choose_loss(recipe: Recipe) -> tuple[Loss, Loss]:
-    """The loss to learn by and the one to measure by, which has no label smoothing."""
+def flatten(network: LeNet) -> nn.Parameter:
+    """Move all that is trained into one tensor, and its gradients into another.
 
-    def smoothed(scores: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(scores, labels, label_smoothing=recipe.label_smoothing)
+    An optimizer then makes one call for one tensor, where ten small ones cost more than their
+    arithmetic. The network's parameters become views of it.
 
-    return smoothed, functional.cross_entropy
-
-
-def choose_optimizer(recipe: Recipe, network: LeNet) -> torch.optim.Optimizer:
-    """The optimizer of a recipe; the loop sets its learning rate before every step."""
+    Returns
+    -------
+    weights : (n,) float32
+        The parameters that require a gradient, one after another; `grad` holds theirs.
+    """
     parameters = [p for p in network.parameters() if p.requires_grad]
+    weights = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    weights.grad = torch.zeros_like(weights)
+    first = 0
+    for p in parameters:
+        part = slice(first, first + p.numel())
+        p.data = weights.detach()[part].view_as(p)
+        p.grad = weights.grad[part].view_as(p)
+        first = part.stop
+    return weights
+
+
+def choose_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer of a recipe; the loop sets its learning rate before every step."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    # fused: one call updates all parameters.
     match recipe.optimizer:
         case "adam":
             return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
@@ -265,12 +282,12 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     return recipe.learning_rate * (1 + math.cos(math.pi * fall)) / 2
 
 
-def measure(scores: Tensor, labels: Tensor, loss: Loss) -> tuple[float, float]:
-    """Mean loss and accuracy over all the images; NaN when there are none."""
+def measure(scores: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy over all the images; NaN when there are none."""
     if len(labels) == 0:
         return math.nan, math.nan
     n_right = int((scores.argmax(1) == labels).sum())
-    return float(loss(scores, labels)), n_right / len(labels)
+    return float(functional.cross_entropy(scores, labels)), n_right / len(labels)
 
 
 def _check(network: LeNet, splits: Splits) -> None:
@@ -344,9 +361,9 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) ->
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _floats(network: LeNet) -> list[Tensor]:
-    """The tensors a weight average is taken of: parameters and BatchNorm's running statistics."""
-    return [t.detach() for t in network.state_dict().values() if t.is_floating_point()]
+def _statistics(network: LeNet) -> list[Tensor]:
+    """What belongs in a weight average beside parameters: BatchNorm's running statistics."""
+    return [t for t in network.buffers() if t.is_floating_point()]
 
 
 def _copy_counters(network: LeNet, average: LeNet) -> None:

@@ -35,7 +35,7 @@ from lenet.errors import CheckpointError, DataError, InputError, RunError
 from lenet.files import write_atomic
 from lenet.kernels.engines import Engine, select_engine
 from lenet.networks import LeNet, build_network
-from lenet.training.loop import Epoch, State, choose_loss, measure, train
+from lenet.training.loop import Epoch, State, measure, train
 from lenet.training.recipes import Recipe, default_recipe
 
 PLAN_FILE = "run.json"
@@ -397,7 +397,7 @@ def _save_best(run: Run, state: State) -> None:
 
 def _accuracy(run: Run, part: str, scores: NDArray[np.float32]) -> float:
     labels = torch.from_numpy(run.splits.part(part).labels)
-    return measure(torch.from_numpy(scores), labels, choose_loss(run.recipe)[1])[1]
+    return measure(torch.from_numpy(scores), labels)[1]
 
 
 def _csv(state: State) -> str:

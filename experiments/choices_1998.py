@@ -1,0 +1,79 @@
+"""What the paper leaves open, chosen on 5,000 training images held out; the test part is not read.
+
+Example: `python experiments/choices_1998.py j=10 added` trains eight seeds with each choice, the
+rest as the defaults are, and adds their validation errors to `results/choices-1998.json`. Without
+arguments it runs every choice that the file does not have yet.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lenet
+from lenet.files import write_atomic
+from lenet.kernels.threads import thread_count
+from lenet.reproduction import Experiment
+from lenet.reproduction.experiment import run
+from lenet.reproduction.report import percent
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "results" / "choices-1998.json"
+
+BASE = Experiment(
+    seeds=8, subsampling="averaged", initialization="root-fan-in", rubbish_penalty=10.0
+)
+CHOICES = {
+    "base": BASE,
+    "j=1": replace(BASE, rubbish_penalty=1.0),
+    "j=3": replace(BASE, rubbish_penalty=3.0),
+    "j=30": replace(BASE, rubbish_penalty=30.0),
+    "j=100": replace(BASE, rubbish_penalty=100.0),
+    "no j: Eq. (8)": replace(BASE, rubbish_penalty=None),
+    "added": replace(BASE, subsampling="added"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("choices", nargs="*", metavar="CHOICE", help=", ".join(CHOICES))
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "choices-1998")
+    arguments = parser.parse_args()
+    stored: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    splits = lenet.load_dataset("mnist")
+    for name in arguments.choices or [name for name in CHOICES if name not in stored]:
+        experiment = CHOICES[name]
+        path = arguments.folder / f"{name}.safetensors"
+        state = run(experiment, splits.train, splits.validation, splits.sha256, path, say)
+        stored = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+        stored[name] = {
+            "command": f"python experiments/choices_1998.py {name!r}",
+            "experiment": asdict(experiment),
+            "images": {"train": len(splits.train), "validation": len(splits.validation)},
+            "threads": thread_count(),
+            "seconds": round(state.seconds, 1),
+            "effective_learning_rates": state.rates.tolist(),
+            "validation_error_percent": [percent(row) for row in state.test_error],
+            "train_error_percent_on_the_fly": [percent(row) for row in state.train_error],
+        }
+        write_atomic(TARGET, (json.dumps(stored, indent=1) + "\n").encode())
+        last = stored[name]["validation_error_percent"][-1]
+        print(f"{name}: {last['mean']:.3f} ± {last['sd']:.3f} %", flush=True)
+
+
+def say(progress: Any) -> None:
+    if np.isclose(progress.passes % 1, 0) and progress.test_error is not None:
+        print(
+            f"pass {progress.passes:.0f}: training {100 * progress.train_error:.2f} %, "
+            f"validation {100 * progress.test_error:.2f} % the pass before",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

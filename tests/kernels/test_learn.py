@@ -1,0 +1,164 @@
+"""A whole step but its update, in one kernel, against autograd in float64."""
+
+import copy
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from lenet.data.distortions import Distortions
+from lenet.data.preprocessing import PAPER_1998, Preprocessing
+from lenet.errors import ShapeError
+from lenet.kernels.engines import select_engine
+from lenet.networks import build_network
+from lenet.networks.initialization import initialize
+from lenet.training.loop import flatten
+
+pytest.importorskip("halide", reason="Halide has no wheel for this machine")
+
+TOLERANCE = 1e-5  # of the reference's largest entry
+FUSED, TORCH = select_engine("fused", "cpu"), select_engine("torch", "cpu")
+NETWORKS = {
+    "tutorial": ("tutorial", {}),
+    "modern": ("modern", {}),
+    "modern, tanh and average": ("modern", {"activation": "tanh", "pooling": "average"}),
+    "modern, dropout": ("modern", {"dropout": 0.2}),
+    "1998": ("lecun1998", {}),
+    "1998, averaged and trained codes": (
+        "lecun1998",
+        {"subsampling": "averaged", "trainable_codes": True},
+    ),
+}
+
+
+def a_set(n=90, classes=10):
+    random = np.random.default_rng(3)
+    # Ink of every level, but no two windows tied.
+    ink = torch.from_numpy(random.integers(0, 256, (n, 28, 28), np.uint8))
+    return ink, torch.from_numpy(random.integers(0, classes, n))
+
+
+def drawn(name):
+    kind, options = NETWORKS[name]
+    network = build_network(kind, **options)
+    scheme = "torch" if kind == "modern" else "root-fan-in"
+    return initialize(network, scheme, torch.Generator().manual_seed(1))
+
+
+def error(ours, reference):
+    return float((ours.double() - reference).abs().max() / reference.abs().max())
+
+
+@pytest.mark.parametrize("distorted", [False, True], ids=["plain", "distorted"])
+@pytest.mark.parametrize("batch", [1, 17, 64])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if "dropout" not in n])
+def test_scores_and_gradients_are_those_of_float64_autograd(name, batch, distorted):
+    network, (ink, labels) = drawn(name), a_set()
+    random = np.random.default_rng(batch)
+    indices = torch.from_numpy(random.permutation(len(ink))[:batch])
+    matrices = Distortions(shift=2, rotate=0.2).sample(batch, random) if distorted else None
+    module = FUSED.compile(network).train()
+    scores = FUSED.learn(
+        module, ink, labels, indices, PAPER_1998, matrices, label_smoothing=0.1, weight=0.25
+    )
+    assert module.fallback is None
+
+    reference = copy.deepcopy(network).double().train()
+    reference.zero_grad()
+    images = TORCH.gather(ink, indices, PAPER_1998, matrices).double()
+    expected = reference(images)
+    loss = functional.cross_entropy(expected, labels[indices], label_smoothing=0.1, reduction="sum")
+    (0.25 * loss).backward()
+    assert error(scores, expected.detach()) <= TOLERANCE
+    for (key, ours), theirs in zip(network.named_parameters(), reference.parameters(), strict=True):
+        assert error(ours.grad, theirs.grad) <= TOLERANCE, key
+
+
+@pytest.mark.parametrize("name", ["modern, dropout", "tutorial"])
+def test_both_engines_learn_the_same_and_draw_the_same(name):
+    found = []
+    for engine in (FUSED, TORCH):
+        network, (ink, labels) = drawn(name), a_set()
+        module = engine.compile(network).train()
+        torch.manual_seed(9)
+        scores = engine.learn(
+            module, ink, labels, torch.arange(33), PAPER_1998, label_smoothing=0.05, weight=1 / 33
+        )
+        found.append((scores, [p.grad for p in network.parameters()], torch.rand(1)))
+    (ours, gradients, draw), (theirs, others, other_draw) = found
+    assert torch.equal(draw, other_draw)
+    assert not theirs.requires_grad
+    assert error(ours, theirs.double()) <= TOLERANCE
+    for gradient, other in zip(gradients, others, strict=True):
+        assert error(gradient, other.double()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
+def test_gradients_are_replaced_in_their_place(engine):
+    network, (ink, labels) = drawn("tutorial"), a_set()
+    weights = flatten(network)
+    module = engine.compile(network).train()
+
+    def learn(first):
+        engine.learn(
+            module, ink, labels, torch.arange(first, first + 20), PAPER_1998, weight=1 / 20
+        )
+        return weights.grad.clone()
+
+    place = network.c5.weight.grad.data_ptr()
+    once = learn(0)
+    assert not torch.equal(learn(20), once)
+    assert torch.equal(learn(0), once)
+    assert network.c5.weight.grad.data_ptr() == place
+    assert torch.equal(once[:150], network.c1.weight.grad.flatten())
+
+
+def test_a_frozen_parameter_gets_no_gradient():
+    network, (ink, labels) = drawn("modern"), a_set()
+    network.c3.weight.requires_grad_(False)
+    module = FUSED.compile(network).train()
+    FUSED.learn(module, ink, labels, torch.arange(16), PAPER_1998, weight=1 / 16)
+    assert module.fallback is None
+    assert network.c3.weight.grad is None
+    assert network.c1.weight.grad.abs().max() > 0
+
+
+def test_what_the_kernel_does_not_cover_learns_through_torch():
+    network, (ink, labels) = build_network("modern", batch_norm=True), a_set()
+    module = FUSED.compile(network).train()
+    FUSED.learn(module, ink, labels, torch.arange(16), PAPER_1998, weight=1 / 16)
+    assert "BatchNorm" in module.fallback
+    assert network.norm1.weight.grad.abs().max() > 0
+
+
+def test_python_threads_do_not_mix_their_gradients():
+    ink, labels = a_set()
+
+    def work(found, i):
+        network = drawn("tutorial")
+        module = FUSED.compile(network).train()
+        for _ in range(5):
+            FUSED.learn(
+                module, ink, labels, torch.arange(20 * i, 20 * i + 20), PAPER_1998, weight=1 / 20
+            )
+        found[i] = [p.grad for p in network.parameters()]
+
+    alone, together = {}, {}
+    for i in range(4):
+        work(alone, i)
+    workers = [threading.Thread(target=work, args=(together, i)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for i, gradients in alone.items():
+        assert all(torch.equal(a, b) for a, b in zip(gradients, together[i], strict=True))
+
+
+def test_wrong_labels_are_refused():
+    module, (ink, labels) = FUSED.compile(drawn("tutorial")), a_set()
+    for wrong in (labels[:-1], labels.int()):
+        with pytest.raises(ShapeError, match="labels"):
+            FUSED.learn(module, ink, wrong, torch.arange(4), Preprocessing("plain"), weight=1 / 4)
