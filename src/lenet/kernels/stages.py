@@ -377,7 +377,9 @@ class Pipeline:
         `trusting` leaves out the checks of the arrays' extents, half of the compiler's work: for
         callers that make every array from the same extents.
         """
-        pipeline = hl.Pipeline(list(self.outputs.values()))
+        # One body for all blocks, the last one's spare lanes included: half the code to compile.
+        outputs = [f.never_partition_all() for f in self.outputs.values()]
+        pipeline = hl.Pipeline(outputs)
         target = hl.get_jit_target_from_environment()
         if trusting:
             target = target.with_feature(hl.TargetFeature.NoAsserts)
@@ -568,6 +570,7 @@ def _schedule_layers(f: Forward, tasks: Func) -> None:
     stages = [f.x, f.c1, f.s2, f.c3, f.flat, f.c5, f.f6, f.output]
     for stage in stages:
         stage.compute_at(tasks, b).bound_extent(lane, LANES).vectorize(lane, LANES)
+        stage.never_partition_all()
     _tile_convolutions(f)
     for name in ("c5", "f6", "output"):
         _tile_dense(getattr(f, name), f.sums[name])
@@ -582,7 +585,7 @@ def forward_one(architecture: Architecture) -> Kernel:
     f = _OneImage(architecture)
     stages = [f.x, f.c1, f.s2, f.c3, f.s4, f.flat, f.c5, f.f6, f.output]
     for stage in stages:
-        stage.compute_root().bound_extent(lane, 1).bound_extent(b, 1)
+        stage.compute_root().bound_extent(lane, 1).bound_extent(b, 1).never_partition_all()
     # Wider than a map's last columns: they are computed twice rather than one by one.
     for stage, wide in ((f.x, LANES), (f.s2, 8), (f.s4, 4)):
         stage.vectorize(x, wide, hl.TailStrategy.ShiftInwards)
@@ -753,6 +756,7 @@ class Backward(Pipeline):
                 self._write_copy(f"{name}.bias", self._map_sums(delta, size))
         for stage in (output, f6, c5, flat, s4, c3, s2, c1_weight):
             stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
+            stage.never_partition_all()
         if forward is not None:
             _schedule_layers(forward, c3_weight)
             if forward.x.num_update_definitions():
