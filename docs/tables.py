@@ -8,7 +8,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-PAGES = {"README.md": "en", "README.zh-CN.md": "zh", "docs/performance.md": "en"}
+PAGES = {
+    "README.md": "en",
+    "README.zh-CN.md": "zh",
+    "docs/performance.md": "en",
+    "docs/paper.md": "en",
+}
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 HEADS = {
@@ -17,15 +22,21 @@ HEADS = {
         "zh": "数据集 | 网络 / 配方 | 参数量 | 轮数 | 训练 % | **测试 %** | 种子数",
     },
     "speed": {
-        "en": "images per second | lenet | PyTorch | channels last | torch.compile | the lesson's "
-        "pipeline | ONNX Runtime",
-        "zh": "每秒图像数 | lenet | PyTorch | channels last | torch.compile | 教程的写法 | "
-        "ONNX Runtime",
+        "en": "images per second | lenet | lenet.fuse | PyTorch | channels last | torch.compile | "
+        "the lesson's pipeline | ONNX Runtime",
+        "zh": "每秒图像数 | lenet | lenet.fuse | PyTorch | channels last | torch.compile | "
+        "教程的写法 | ONNX Runtime",
     },
     "stages": {
         "en": "stage | tutorial, 64: µs | of the peak | tutorial, 256: µs | of the peak",
     },
     "facts": {"en": "the run | "},
+    "reproduction": {
+        "en": " | paper | ours, mean ± sd | mean ± 2 sd | verdict",
+        "zh": " | 论文 | 本项目,均值 ± 标准差 | 均值 ± 2 标准差 | 结论",
+    },
+    "reproduction-all": {"en": " | paper | ours, mean ± sd | mean ± 2 sd | verdict"},
+    "choices": {"en": "choice | validation error % | training error % | seeds"},
 }
 TASKS = {
     "en": {"training": "training", "inference": "inference", "batch": "batch"},
@@ -33,12 +44,14 @@ TASKS = {
 }
 WHO = (
     "lenet",
+    "lenet-fuse",
     "torch-eager",
     "torch-channels-last",
     "torch-compile",
     "article",
     "onnxruntime",
 )
+OURS = {"lenet": "lenet train", "lenet-fuse": "lenet.fuse"}
 DATA = ("digits", "mnist", "fashion-mnist")
 
 
@@ -75,7 +88,8 @@ def speed(language: str) -> list[list[str]]:
     rows = []
     for (task, network, batch_size), each in speeds.items():
         ours = each["lenet"]
-        cells = [f"**{ours:,.0f}**"] + [
+        cells = [f"**{ours:,.0f}**"]
+        cells += [
             f"{each[who]:,.0f} ({ours / each[who]:.1f}×)" if who in each else "–" for who in WHO[1:]
         ]
         head = f"{words[task]}, `{network}`, {words['batch']} {batch_size:,}"
@@ -88,7 +102,8 @@ def stages(language: str) -> list[list[str]]:
     parts: dict[str, dict[int, dict[str, Any]]] = {}
     for stage in read(RESULTS / "bench.json")["stages"]:
         if stage["network"] == "tutorial":
-            parts.setdefault(stage["stage"], {})[stage["batch_size"]] = stage
+            name = f"`{OURS[stage['who']]}`: {stage['stage']}"
+            parts.setdefault(name, {})[stage["batch_size"]] = stage
     rows = []
     for name, by_size in parts.items():
         row = [name]
@@ -117,7 +132,60 @@ def facts(language: str) -> list[list[str]]:
     return rows
 
 
-TABLES = {"accuracy": accuracy, "speed": speed, "stages": stages, "facts": facts}
+def reproduction(language: str) -> list[list[str]]:
+    """The paper's errors and ours: the rows with a printed number, and the training-set sizes."""
+    wanted = [row for row in _reproduced() if row.paper or "patterns" in row.what]
+    names = {row.what: row.what for row in wanted} if language == "en" else REPRODUCED
+    return [[names[r.what], r.paper, r.ours, r.band, VERDICTS[language][r.verdict]] for r in wanted]
+
+
+def reproduction_all(language: str) -> list[list[str]]:
+    """Everything measured on the reproduced networks."""
+    return [[row.what, row.paper, row.ours, row.band, row.verdict] for row in _reproduced()]
+
+
+def _reproduced() -> list[Any]:
+    from lenet.reproduction import finished, rows
+
+    return rows(finished(RESULTS / "1998"))
+
+
+REPRODUCED = {
+    "test error, %": "测试错误率 %",
+    "training error, %": "训练错误率 %",
+    "passes until the test error settles": "测试错误率稳定所需的遍数",
+    "effective learning rates, first pass": "第一遍的有效学习率",
+    "test error from 15,000 patterns, %": "15,000 个训练样本的测试错误率 %",
+    "test error from 30,000 patterns, %": "30,000 个训练样本的测试错误率 %",
+    "test error with distortions, %": "加入形变后的测试错误率 %",
+}
+VERDICTS = {
+    "en": {v: v for v in ("", "reproduced", "better", "worse")},
+    "zh": {"": "", "reproduced": "重现", "better": "更好", "worse": "更差"},
+}
+
+
+def choices(language: str) -> list[list[str]]:
+    """Errors after the last pass with each choice of what the paper leaves open."""
+    rows = []
+    for name, found in read(RESULTS / "choices-1998.json").items():
+        validation = found["validation_error_percent"][-1]
+        training = found["train_error_percent_on_the_fly"][-1]
+        cells = [f"{spread['mean']:.2f} ± {spread['sd']:.2f}" for spread in (validation, training)]
+        rows.append([name, *cells, str(len(validation["values"]))])
+    return rows
+
+
+TABLES = {
+    "accuracy": accuracy,
+    "speed": speed,
+    "stages": stages,
+    "facts": facts,
+    "reproduction": reproduction,
+    "reproduction-all": reproduction_all,
+    "choices": choices,
+}
+NUMBERS = ("speed", "stages")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -131,7 +199,7 @@ def table(name: str, language: str) -> str:
     rows = TABLES[name](language)
     lines = [
         head,
-        ["---", *["---:" if name in ("speed", "stages") else "---"] * (len(head) - 1)],
+        ["---", *["---:" if name in NUMBERS else "---"] * (len(head) - 1)],
         *rows,
     ]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

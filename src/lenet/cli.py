@@ -758,7 +758,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run the 1998 experiments on MNIST again, many seeds at once, beside the printed numbers."""
-    from lenet import reproduction
+    from lenet import benchmark, reproduction
 
     told = 0.0
 
@@ -789,6 +789,13 @@ def reproduce(
         raise typer.Exit(
             _complain("interrupted; the same command goes on after the last pass", INTERRUPTED)
         ) from None
+    limits = benchmark.measure_limits()
+    _say(
+        f"{result.seconds:.0f} s of training: {result.gflops:.0f} GFLOP/s, "
+        f"{result.gflops / limits.product_gflops:.0%} of this machine's matrix product; weights at "
+        f"{result.weights_gb_per_second:.0f} GB/s, its memory copies at "
+        f"{limits.copy_gb_per_second:.0f} GB/s"
+    )
     _say(f"results and figures in {out}")
     if as_json:
         _show_json(result.to_dict())

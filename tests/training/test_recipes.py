@@ -15,6 +15,11 @@ from lenet.training.loop import choose_optimizer, learning_rate
 from lenet.training.recipes import RECIPES, SMALL, Recipe, default_recipe, find_recipe
 
 
+def test_the_papers_recipe_says_where_it_is_run():
+    with pytest.raises(InputError, match="lenet reproduce"):
+        find_recipe("paper")
+
+
 def test_the_articles_recipe_is_the_articles():
     recipe = RECIPES["article"]
     assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 0.001, "constant")

@@ -145,8 +145,8 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
             n_steps = max(_LEAST_STEPS, round(plan.rounds * plan.turn_seconds * 100))
             stages = step.times(n_steps)
             times[contest, who] = {name: statistics.median(each) for name, each in stages.items()}
-    peak = 2 * plan.product_size**3 / min(products) / 1e9
-    memory = 2 * _copied_bytes(plan.product_size) / min(copies) / 1e9
+    limits = _limits(plan.product_size, products, copies)
+    peak, memory = limits.product_gflops, limits.copy_gb_per_second
     compile_seconds: dict[str, float] = {}
     training_memory: float | None = None
     if plan.processes:
@@ -160,7 +160,7 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
             left_out["memory"] = str(reason)
     return Benchmark(
         machine=machine(),
-        versions=_versions(),
+        versions=versions(),
         threads=threads,
         engine=engine.notice,
         peak_gflops=peak,
@@ -177,6 +177,41 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
     )
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What this machine can do with the threads that torch has.
+
+    Parameters
+    ----------
+    product_gflops : float
+        float32 matrix product, 10⁹ multiplications and additions a second.
+    copy_gb_per_second : float
+        Copying what no cache holds, 10⁹ bytes read and written a second.
+    """
+
+    product_gflops: float
+    copy_gb_per_second: float
+
+
+def measure_limits(size: int = 2048, turns: int = 5) -> Limits:
+    """The best of some turns, within seconds."""
+    taken: list[list[float]] = []
+    for work in (_matrix_product(size), _copy(size)):
+        taken.append([])
+        for _ in range(turns):
+            start = time.perf_counter()
+            work(1)
+            taken[-1].append(time.perf_counter() - start)
+    return _limits(size, *taken)
+
+
+def _limits(size: int, products: list[float], copies: list[float]) -> Limits:
+    return Limits(
+        product_gflops=2 * size**3 / min(products) / 1e9,
+        copy_gb_per_second=2 * _copied_bytes(size) / min(copies) / 1e9,
+    )
+
+
 def machine() -> str:
     """The processor by its name, and the system."""
     name = platform.processor() or platform.machine()
@@ -189,14 +224,15 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}"
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide speeds and bits."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _images(n: int) -> Split:

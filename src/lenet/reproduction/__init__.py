@@ -119,6 +119,7 @@ def reproduce(
         robustness=studies.robustness(scorers, test.images, test.labels),
         not_a_digit=[studies.not_a_digit(score, test.images, others) for score in scorers],
         median_seed=median,
+        made_on=state.made_on,
     )
     reproduction.save(folder)
     save_checkpoint(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lenet.benchmark import machine, versions
 from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998
@@ -17,6 +18,7 @@ from lenet.data.splits import Split
 from lenet.errors import CheckpointError, InputError, RunError
 from lenet.files import write_atomic
 from lenet.kernels.engines import Engine, select_engine
+from lenet.kernels.threads import thread_count
 from lenet.networks.initialization import initialize
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.training.losses import RUBBISH_PENALTY
@@ -117,6 +119,8 @@ class State:
         In the training set.
     seconds : float
         Of training and curvature, without measuring.
+    made_on : dict
+        Machine, threads and versions of the last pass.
     """
 
     experiment: Experiment
@@ -127,6 +131,7 @@ class State:
     rates: NDArray[np.float64]
     patterns: int = 0
     seconds: float = 0.0
+    made_on: dict[str, Any] = field(default_factory=dict)
 
     @property
     def passes(self) -> int:
@@ -207,6 +212,7 @@ def run(
                 pace = (time.perf_counter() - started) / (done - before)
                 on_progress(_progress(state, done, pace * (experiment.passes - done)))
         state.seconds += time.perf_counter() - clock
+        state.made_on = {"machine": machine(), "threads": thread_count(), "versions": versions()}
         state.train_error = np.vstack([state.train_error, n_wrong / n])
         state.test_error = np.vstack([state.test_error, errors(engine, state.networks, test)])
         save(path, state)
@@ -296,6 +302,7 @@ def save(path: Path, state: State) -> None:
         "data": state.data,
         "patterns": state.patterns,
         "seconds": state.seconds,
+        "made_on": state.made_on,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, pack(tensors, about))
@@ -333,6 +340,7 @@ def load(path: Path, experiment: Experiment, data: str) -> State:
             tensors[f"measured.{name}"].numpy() for name in ("train_error", "test_error", "rates")
         )
         state.patterns, state.seconds = about["patterns"], about["seconds"]
+        state.made_on = about["made_on"]
     except (CheckpointError, KeyError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is not an experiment's state: {error}") from error
     return state

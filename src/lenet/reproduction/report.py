@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from lenet.errors import RunError
 from lenet.files import write_atomic
+from lenet.networks import build_network
+from lenet.networks.summary import summarize
 from lenet.reproduction.experiment import Experiment
 from lenet.reproduction.studies import ERROR_AFTER_REJECTION, NotADigit
 
@@ -19,6 +21,7 @@ from lenet.reproduction.studies import ERROR_AFTER_REJECTION, NotADigit
 TEST_ERROR, TEST_ERROR_DISTORTED, TRAIN_ERROR = 0.95, 0.8, 0.35
 SETTLED_AFTER = 10
 RATES = (7e-5, 0.016)
+PARAMETERS = 60_000
 SETTLED_WITHIN = 0.05
 """Percentage points: five test digits of 10,000."""
 
@@ -84,6 +87,8 @@ class Reproduction:
         By seed; see `lenet.reproduction.studies.not_a_digit`.
     median_seed : int
         The seed whose test error is the median: the one to show.
+    made_on : dict
+        Machine, threads and versions of the training.
     """
 
     experiment: Experiment
@@ -99,6 +104,27 @@ class Reproduction:
     robustness: dict[str, dict[float, NDArray[np.float64]]]
     not_a_digit: list[dict[str, NotADigit]]
     median_seed: int
+    made_on: dict[str, Any]
+
+    @property
+    def gflops(self) -> float:
+        """Multiplications and additions of the training, 10⁹ a second: the layers' and updates'."""
+        layers = {row.layer: row.multiply_adds for row in summarize(build_network("lecun1998"))}
+        # Back through a layer costs it forward twice; C1 has no use for its input's gradient.
+        of_layers = 3 * sum(layers.values()) - layers["c1"]
+        return 2 * (of_layers + PARAMETERS) * self._lessons / self.seconds / 1e9
+
+    @property
+    def weights_gb_per_second(self) -> float:
+        """Bytes of weights and rates, 10⁹ a second.
+
+        Each weight is read forward, backward and for its update, and written; its rate is read.
+        """
+        return 5 * 4 * PARAMETERS * self._lessons / self.seconds / 1e9
+
+    @property
+    def _lessons(self) -> int:
+        return self.experiment.seeds * self.passes * self.patterns
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: what ``--json`` prints."""
@@ -109,6 +135,8 @@ class Reproduction:
             "passes": self.passes,
             "patterns": self.patterns,
             "seconds": round(self.seconds, 1),
+            "gflops": round(self.gflops, 1),
+            "weights_gb_per_second": round(self.weights_gb_per_second, 1),
             "test_error_percent": percent(self.test_error[-1]),
             "train_error_percent": percent(self.final_train_error),
             "paper": {
@@ -143,6 +171,7 @@ class Reproduction:
                 for kind in kinds
             },
             "median_seed": self.median_seed,
+            "made_on": self.made_on,
         }
 
     def save(self, folder: Path) -> None:

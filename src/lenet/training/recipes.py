@@ -228,6 +228,11 @@ def find_recipe(name: str) -> Recipe:
     InputError
         When there is none of that name; a near miss is suggested.
     """
+    if name == "paper":
+        raise InputError(
+            "recipe 'paper' learns one pattern at a time, sixteen networks side by side: "
+            "run it with lenet reproduce; lenet train has 'minibatch' for the same network"
+        )
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
