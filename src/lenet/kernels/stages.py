@@ -417,6 +417,7 @@ class Forward(Pipeline):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         arch = architecture
+        self.rows = hl.Func("rows")
         self.x = self._input()
         self.w = w = {name: self.read(name, e) for name, e in weight_extents(arch).items()}
         self.masks = masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
@@ -456,7 +457,8 @@ class Forward(Pipeline):
         images, f = self.read("images", ("n", PADDED_SIZE, PADDED_SIZE)), hl.Func("x")
         # The last block's spare lanes repeat the last image; the backward pass gives them nothing.
         last = images.dim(2).extent() - 1
-        f[lane, x, y, b] = images[x, y, hl.min(b * self.images_in_block + lane, last)]
+        self.rows[x, lane, y, b] = images[x, y, hl.min(b * self.images_in_block + lane, last)]
+        f[lane, x, y, b] = self.rows[x, lane, y, b]
         return f
 
     def _convolution(
@@ -571,6 +573,10 @@ def _schedule_layers(f: Forward, tasks: Func) -> None:
     for stage in stages:
         stage.compute_at(tasks, b).bound_extent(lane, LANES).vectorize(lane, LANES)
         stage.never_partition_all()
+    if f.rows.defined():
+        # A row of sixteen images side by side: in place, their pixels would share one line of the
+        # first-level cache.
+        f.rows.compute_at(f.x, y).bound_extent(lane, LANES).vectorize(x, LANES)
     _tile_convolutions(f)
     for name in ("c5", "f6", "output"):
         _tile_dense(getattr(f, name), f.sums[name])
