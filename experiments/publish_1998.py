@@ -1,9 +1,9 @@
 """From finished runs of `lenet reproduce` to results/1998, the figures of the docs and the box.
 
-Example, after `lenet reproduce`, `--distortions`, `--subset 15000`, `--subset 30000` and
-`python experiments/choices_1998.py`: `python experiments/publish_1998.py`. The weights in the box are
-those of the seed with the median test error, trained without distortions, and of the seed with the
-smallest validation error, trained with them.
+Example: `python experiments/publish_1998.py`, after `lenet reproduce`, the same with
+`--distortions`, `--subset 15000` and `--subset 30000`, and `python experiments/choices_1998.py`.
+The weights in the box are those of the seed with the median test error, trained without
+distortions, and of the seed with the smallest validation error, trained with them.
 """
 
 import argparse

@@ -125,7 +125,7 @@ def test_a_folder_belongs_to_its_settings(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seeds": 0}, {"passes": 0}, {"passes": 21}, {"subset": 0}], ids=str
+    "wrong", [{"seeds": 0}, {"passes": 0}, {"passes": 21}, {"subset": 0}, {"mu": 0.0}], ids=str
 )
 def test_numbers_out_of_range(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -752,6 +752,9 @@ def reproduce(
     subset: Annotated[
         int | None, _option("--subset", text="Only the first N training patterns.")
     ] = None,
+    mu: Annotated[
+        float | None, _option("--mu", text="The μ of η / (μ + h); the paper prints 0.02.")
+    ] = None,
     out: Annotated[
         Path, _option("--out", text="Where state, results and figures go.", metavar="DIR")
     ] = Path("runs/1998"),
@@ -782,6 +785,7 @@ def reproduce(
             passes,
             distortions=distortions,
             subset=subset,
+            mu=mu,
             folder=out,
             on_progress=on_progress,
         )

@@ -78,6 +78,16 @@ def test_the_papers_range_is_per_unit_also_where_fan_ins_differ():
     assert network.s2.coefficient.abs().max() <= 2.4 / 4
 
 
+@pytest.mark.parametrize("subsampling", ["added", "averaged"])
+def test_trainable_pooling_may_start_as_the_average(subsampling):
+    network = build_network("lecun1998", subsampling=subsampling)
+    initialize(network, "root-fan-in", generator())
+    maps = torch.randn(2, 6, 4, 4)
+    torch.testing.assert_close(network.s2(maps), torch.nn.functional.avg_pool2d(maps, 2))
+    # The others are as far from zero as the root of the fan-in says, and no farther.
+    assert 0.97 < float(network.c5.weight.detach().abs().max()) * 400**0.5 / 2.4 <= 1
+
+
 def test_batch_norm_starts_anew():
     network = build_network("modern", batch_norm=True)
     network(torch.randn(8, 1, 32, 32))

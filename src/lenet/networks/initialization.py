@@ -28,7 +28,8 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
         ``fan-in``: weights and biases uniform in ±2.4/fan-in, as LeCun et al. 1998 print it
         (Sec. III.B).
         ``root-fan-in``: in ±2.4/√fan-in, which makes the spread of a weighted sum independent of
-        the fan-in: the reason that the paper gives. See docs/paper.md.
+        the fan-in: the reason that the paper gives. Trainable pooling starts as the average of
+        its inputs, so that no map is lost to a small coefficient. See docs/paper.md.
 
     Returns
     -------
@@ -42,6 +43,10 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
     with torch.no_grad():
         for name in LAYERS:
             layer = getattr(network, name)
+            if scheme == "root-fan-in" and isinstance(layer, Subsampling):
+                layer.coefficient.fill_(1 / (layer.size**2 * layer.weight_of_an_input))
+                layer.bias.zero_()
+                continue
             for weight, bias, fan_in, fan_out in _units(layer):
                 last = name == "output"
                 if scheme == "torch":

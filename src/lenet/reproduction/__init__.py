@@ -1,6 +1,7 @@
 """The experiments of 1998 run again, and their results beside the printed ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def reproduce(
     *,
     distortions: Distortions | bool = False,
     subset: int | None = None,
+    mu: float | None = None,
     folder: str | Path = "runs/1998",
     data: str = "mnist",
     on_progress: Callable[[Progress], None] | None = None,
@@ -57,7 +59,7 @@ def reproduce(
 
     Parameters
     ----------
-    seeds, passes, distortions, subset
+    seeds, passes, distortions, subset, mu
         See `Experiment`; ``distortions=True`` takes `DISTORTIONS`.
     folder : str or Path
         Where the state, the results (JSON), the figures and the chosen weights go. Experiments
@@ -82,6 +84,8 @@ def reproduce(
     """
     limits = DISTORTIONS if distortions is True else (distortions or None)
     experiment = Experiment(seeds, passes, subset, limits)
+    if mu is not None:
+        experiment = replace(experiment, mu=mu)
     splits = load_dataset(data, validation=0)
     folder = Path(folder)
     state = run(

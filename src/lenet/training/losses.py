@@ -12,7 +12,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 LOSSES = ("cross-entropy", "mean-square", "map")
 
 # Silent: the paper only says that j is positive. The value was chosen on a validation part.
-RUBBISH_PENALTY = 1.0
+RUBBISH_PENALTY = 10.0
 
 
 def mean_square(scores: Tensor, labels: Tensor) -> Tensor:
