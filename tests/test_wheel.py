@@ -45,10 +45,17 @@ def test_holds_every_source_file_and_the_weights(wheel: Path) -> None:
     assert any(name.endswith("entry_points.txt") for name in names)
 
 
-def test_holds_the_four_trained_networks_each_with_its_card(wheel: Path) -> None:
+def test_holds_the_trained_networks_each_with_its_card(wheel: Path) -> None:
     inside = zipfile.ZipFile(wheel)
     sizes = {info.filename: info.file_size for info in inside.infolist()}
-    for name in ("digits", "mnist", "fashion-mnist", "fashion-mnist-tutorial"):
+    for name in (
+        "digits",
+        "mnist",
+        "fashion-mnist",
+        "fashion-mnist-tutorial",
+        "lecun1998",
+        "lecun1998-distorted",
+    ):
         assert sizes[f"lenet/weights/{name}.safetensors"] <= 300 * 1024
         assert f"lenet/weights/{name}.json" in sizes
 
