@@ -162,3 +162,24 @@ def test_wrong_labels_are_refused():
     for wrong in (labels[:-1], labels.int()):
         with pytest.raises(ShapeError, match="labels"):
             FUSED.learn(module, ink, wrong, torch.arange(4), Preprocessing("plain"), weight=1 / 4)
+
+
+@pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
+def test_indices_and_labels_out_of_range_are_refused(engine):
+    module, (ink, labels) = engine.compile(drawn("tutorial")), a_set()
+    with pytest.raises(IndexError, match="90"):
+        engine.learn(module, ink, labels, torch.tensor([3, 90]), PAPER_1998, weight=1 / 2)
+    engine.learn(module, ink, labels, torch.tensor([3, 89]), PAPER_1998, weight=1 / 2)
+    labels[3] = 10  # in place: what was checked is another set now
+    with pytest.raises(IndexError, match="10"):
+        engine.learn(module, ink, labels, torch.tensor([3, 89]), PAPER_1998, weight=1 / 2)
+
+
+def test_labels_that_are_strided_are_read_right():
+    module, (ink, labels) = FUSED.compile(drawn("tutorial")), a_set()
+    spaced = torch.stack([labels, torch.zeros_like(labels)], 1)[:, 0]
+    found = []
+    for answers in (labels, spaced):
+        FUSED.learn(module, ink, answers, torch.arange(20), PAPER_1998, weight=1 / 20)
+        found.append(module.network.c1.weight.grad.clone())
+    assert torch.equal(*found)

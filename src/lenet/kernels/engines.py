@@ -134,6 +134,8 @@ class Engine:
         ------
         ShapeError
             When an argument has another shape or type.
+        IndexError
+            When an index is not that of an image, or a label not that of a class.
         """
         _check_gather(ink, indices, matrices)
         if labels.shape != ink.shape[:1] or labels.dtype != torch.int64:

@@ -84,6 +84,7 @@ class FusedNetwork(nn.Module):
     network: LeNet
     fallback: str | None
     _plan: "_Plan | None"
+    _checked: tuple[Tensor | None, int]
 
     def __init__(self, network: LeNet) -> None:
         super().__init__()
@@ -98,6 +99,7 @@ class FusedNetwork(nn.Module):
             network=network,
             fallback=None,
             _plan=None,
+            _checked=(None, 0),
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FusedNetwork":
@@ -154,12 +156,16 @@ class FusedNetwork(nn.Module):
         self.__dict__["fallback"] = reason
         if reason is not None:
             return None
+        _check_range("index", indices, len(ink), "images")
+        checked, version = self._checked  # once for a set, not in every step
+        if checked is not labels or version != labels._version:
+            _check_range("label", labels, self.network.num_classes, "classes")
+            self.__dict__["_checked"] = labels, labels._version
         masks = plan.masks(len(indices))
-        code = plan.code(bool(masks))
-        return code.learn(
+        return plan.code(bool(masks)).learn(
             _pictures(ink, indices, preprocessing, matrices),
             masks,
-            [labels, _numbers(label_smoothing, weight)],
+            [labels.contiguous(), _numbers(label_smoothing, weight)],
             parameters,
         )
 
@@ -436,14 +442,10 @@ def gather(
     matrices: NDArray[np.float32] | None = None,
 ) -> Tensor:
     """See `lenet.kernels.engines.Engine.gather`, which checks shapes and types."""
-    n = len(ink)
     images = torch.empty(len(indices), 1, PADDED_SIZE, PADDED_SIZE)
     if len(indices) == 0:
         return images
-    numbers = indices.numpy()
-    low, high = int(numbers.min()), int(numbers.max())
-    if low < 0 or high >= n:
-        raise IndexError(f"index {low if low < 0 else high} is out of range for {n} images")
+    _check_range("index", indices, len(ink), "images")
     arguments = _pictures(ink, indices, preprocessing, matrices)
     _kernel("gather", matrices is not None)(*map(_owned, arguments), _owned(images[:, 0]))
     return images
@@ -461,6 +463,14 @@ def _pictures(
     if matrices is not None:
         tensors.append(torch.from_numpy(np.ascontiguousarray(matrices)))
     return tensors
+
+
+def _check_range(what: str, numbers: Tensor, n: int, of: str) -> None:
+    """Refuse numbers that are not 0 … n − 1; there is at least one."""
+    array = numbers.numpy()
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= n:
+        raise IndexError(f"{what} {low if low < 0 else high} is out of range for {n} {of}")
 
 
 @lru_cache
