@@ -135,14 +135,14 @@ class Reproduction:
             "passes": self.passes,
             "patterns": self.patterns,
             "seconds": round(self.seconds, 1),
-            "gflops": round(self.gflops, 1),
-            "weights_gb_per_second": round(self.weights_gb_per_second, 1),
             "test_error_percent": percent(self.test_error[-1]),
             "train_error_percent": percent(self.final_train_error),
             "paper": {
                 "test_error_percent": TEST_ERROR_DISTORTED if distorted else TEST_ERROR,
                 "train_error_percent": None if distorted else TRAIN_ERROR,
             },
+            "gflops": round(self.gflops, 1),
+            "weights_gb_per_second": round(self.weights_gb_per_second, 1),
             "settings": {
                 "distortions": vars(self.experiment.distortions) if distorted else None,
                 "initialization": self.experiment.initialization,
