@@ -7,13 +7,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lenet.benchmark.results import flops_per_image
+from lenet.kernels.stages import (
+    LANES,
+    Activation,
+    Architecture,
+    Connections,
+    Pooling,
+    block_extents,
+)
 from lenet.networks import build_network
 from lenet.networks.summary import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 256
 FLOAT = 4
-IMAGE = 32 * 32
+IMAGE, INK = 32 * 32, 28 * 28
 OPTIMIZER_PASSES = 7  # Adam: weight, gradient and two moments read, three of them written
 COLOURS = {"lenet": "#c2410c", "torch-eager": "#2563eb", "torch-compile": "#0d9488"}
 
@@ -21,15 +29,15 @@ COLOURS = {"lenet": "#c2410c", "torch-eager": "#2563eb", "torch-compile": "#0d94
 def numbers_moved(fused: bool) -> float:
     """Numbers of one `tutorial` training step, for an image, that go to the caches or back.
 
-    Layer by layer, each operation reads its inputs and writes its output. Fused, an activation is
-    written once and read once more on the way back; what lies between stays in registers and L1.
+    Layer by layer, each operation reads its inputs and writes its output. In one task for each
+    block, only its pictures come in and only what it says of the parameters goes out and is read.
     """
     network = build_network("tutorial")
     layers = {row.layer: int(np.prod(row.output_shape)) for row in summarize(network)}
     parameters = sum(p.numel() for p in network.parameters())
     weights = (2 + 1 + OPTIMIZER_PASSES) * parameters / BATCH  # both ways, gradient, update
     if fused:
-        return IMAGE + 2 * sum(layers.values()) + IMAGE + weights
+        return INK / FLOAT + 2 * said_by_a_block() / LANES + weights
     sizes = [IMAGE, *layers.values()]
     moved = 0
     for name, before, after in zip(layers, sizes[:-1], sizes[1:], strict=True):
@@ -38,6 +46,18 @@ def numbers_moved(fused: bool) -> float:
         if name not in ("s2", "s4", "output"):  # squashing: forward, and back from the output
             moved += 2 * after + 3 * after
     return moved + weights
+
+
+def said_by_a_block() -> int:
+    """Numbers that the first kernel writes for a block of images and the second reads."""
+    architecture = Architecture(
+        Activation("sigmoid"), Pooling("average"), False, Connections.dense(16, 6), "linear", 10
+    )
+    rows = {"b": 1, "r": LANES}
+    return sum(
+        int(np.prod([rows[e] if isinstance(e, str) else e for e in extents]))
+        for extents in block_extents(architecture).values()
+    )
 
 
 def main() -> None:
