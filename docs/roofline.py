@@ -81,7 +81,8 @@ def main() -> None:
             place = intensities[row["who"]]
             axes.plot(place, reached, "o", markersize=9, color=COLOURS[row["who"]])
             label = f"{row['who']}: {reached:.0f} GFLOP/s, {reached / peak:.0%}"
-            axes.annotate(label, (place, reached), (10, -4), textcoords="offset points")
+            side, step = ("right", -10) if place > 20 else ("left", 10)
+            axes.annotate(label, (place, reached), (step, -4), textcoords="offset points", ha=side)
     axes.set_xlabel("operations for each byte moved")
     axes.set_ylabel("GFLOP/s")
     axes.set_title(

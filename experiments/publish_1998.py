@@ -40,8 +40,13 @@ def main() -> None:
     results.mkdir(exist_ok=True)
     for name in finished(arguments.folder):
         shutil.copyfile(arguments.folder / f"{name}.json", results / f"{name}.json")
-    for figure in arguments.folder.glob("figure-*.png"):
-        shutil.copyfile(figure, images / f"1998-{figure.name}")
+    for figure in (
+        "figure-5-passes",
+        "figure-6-sizes",
+        "figure-8-mistakes-distorted",
+        "figure-10-rejection",
+    ):
+        shutil.copyfile(arguments.folder / f"{figure}.png", images / f"1998-{figure}.png")
     plain(arguments.folder, finished(results)["plain"])
     distorted(arguments.choices / f"{DISTORTED}.safetensors")
 

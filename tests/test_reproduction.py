@@ -75,7 +75,7 @@ def test_a_reduced_reproduction(small, tmp_path):
     low, high = report["effective_learning_rates"]
     assert 0 < low < high <= LEARNING_RATES[0] / 0.02
     assert json.loads((tmp_path / "plain-1500.json").read_text()) == report
-    for figure in ("figure-5-passes", "figure-8-mistakes", "figure-10-rejection"):
+    for figure in ("figure-5-passes", "figure-8-mistakes-plain-1500", "figure-10-rejection"):
         assert (tmp_path / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     # The network that is shown is the median one, and predicts as it was measured.
     median = report["median_seed"]

@@ -141,7 +141,7 @@ def reproduce(
     )
     from lenet.reproduction.figures import draw
 
-    draw(folder, test, scores[median])
+    draw(folder, experiment.name, test, scores[median])
     return reproduction
 
 

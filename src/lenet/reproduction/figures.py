@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
@@ -15,13 +16,15 @@ from lenet.files import write_atomic
 from lenet.reproduction.report import TEST_ERROR, Report, finished
 
 
-def draw(folder: Path, test: Split, scores: NDArray[np.float32]) -> list[Path]:
+def draw(folder: Path, name: str, test: Split, scores: NDArray[np.float32]) -> list[Path]:
     """Every figure that the results in the folder allow.
 
     Parameters
     ----------
     folder : Path
         Results are read from it, PNG files written into it.
+    name : str
+        The experiment whose mistakes are shown.
     test : Split
     scores : (N, 10) float32
         Of the network whose mistakes are shown.
@@ -31,17 +34,17 @@ def draw(folder: Path, test: Split, scores: NDArray[np.float32]) -> list[Path]:
     paths : list of Path
     """
     reports = finished(folder)
-    figures: dict[str, Figure] = {"figure-8-mistakes": mistakes(test, scores)}
+    figures: dict[str, Figure] = {f"figure-8-mistakes-{name}": mistakes(test, scores)}
     shown = reports.get("plain") or next(iter(reports.values()), None)
     if shown:
         figures["figure-5-passes"] = passes(shown)
         figures["figure-10-rejection"] = rejection(shown)
-    sizes = [report for name, report in reports.items() if name.startswith("plain")]
+    sizes = [report for key, report in reports.items() if key.startswith("plain")]
     if len(sizes) > 1:
         figures["figure-6-sizes"] = sizes_of_the_training_set(sizes)
     paths = []
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
+    for title, figure in figures.items():
+        path = folder / f"{title}.png"
         write_atomic(path, to_png(figure))
         paths.append(path)
     return paths
@@ -59,7 +62,8 @@ def passes(report: Report) -> Figure:
         (line,) = axes.plot(at, mean, marker=marker, markersize=4, label=name)
         axes.fill_between(at, mean - sd, mean + sd, alpha=0.2, color=line.get_color(), linewidth=0)
     axes.axhline(TEST_ERROR, color="0.6", linewidth=1, linestyle="--", zorder=0)
-    axes.text(1, TEST_ERROR, " 0.95 % in 1998", va="bottom", fontsize=8, color="0.4")
+    axes.text(1, TEST_ERROR, "0.95 % in 1998", va="top", fontsize=8, color="0.4")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tests = [s["mean"] for s in report["by_pass"]["test_error_percent"]]
     axes.set_ylim(0, max(2.0, 2.5 * min(tests)))
     axes.legend(frameon=False)
