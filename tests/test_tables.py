@@ -78,6 +78,6 @@ def test_tables_from_made_up_results(
         "| mnist | `modern` / `digit` | 61,706 | 40 | 99.00 ± 0.10 | **98.77 ± 0.12** | 2 |"
     )
     assert lines[-2] == (
-        "| training, `tutorial`, batch 64 | **60,000** | 10,000 (6.0×) | – | – | – | – |"
+        "| training, `tutorial`, batch 64 | **60,000** | – | 10,000 (6.0×) | – | – | – | – |"
     )
     assert tables.render(tables.render(page, "en"), "en") == tables.render(page, "en")

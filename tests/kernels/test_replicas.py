@@ -11,7 +11,7 @@ from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.errors import InputError, ShapeError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
-from lenet.training.losses import build_loss
+from lenet.training.losses import RUBBISH_PENALTY, build_loss
 from lenet.training.optimizers import DiagonalLevenbergMarquardt, curvature
 
 pytest.importorskip("halide", reason="replicas run on Halide alone")
@@ -19,7 +19,7 @@ from lenet.kernels.replicas import Replicas
 from lenet.kernels.threads import set_threads
 
 RATE, MU = 2e-5, 0.02
-LOSSES = {"map": 1.0, "mean-square": None}
+LOSSES = {"map": RUBBISH_PENALTY, "mean-square": None}
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_distorted_patterns_as_the_reference_warps_them():
     matrices = np.stack(
         [distortions.sample(60, np.random.default_rng(seed)) for seed in range(2)], axis=1
     )
-    replicas = Replicas(networks, ink, labels, rubbish_penalty=1.0, lanes=16)
+    replicas = Replicas(networks, ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
     replicas.estimate(order)
     penalty, _ = replicas.train(order, RATE, MU, matrices)
     for which in range(2):
@@ -153,7 +153,7 @@ def test_more_networks_than_lanes_are_groups_that_do_not_meet():
     many, alone = drawn(18), drawn(18)[17:]
     order = orders(40, 30, 18)
     for networks, their in ((many, order), (alone, order[:, 17:])):
-        replicas = Replicas(networks, ink, labels, rubbish_penalty=1.0, lanes=16)
+        replicas = Replicas(networks, ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
         replicas.estimate(their)
         replicas.train(their, RATE, MU)
     for name, value in alone[0].named_parameters():
@@ -164,10 +164,10 @@ def test_a_walk_in_chunks_is_the_same_walk():
     ink, labels = blobs(40)
     whole, parts = drawn(2), drawn(2)
     order = orders(40, 30, 2)
-    replicas = Replicas(whole, ink, labels, rubbish_penalty=1.0, lanes=16)
+    replicas = Replicas(whole, ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
     replicas.estimate(order)
     penalty, wrong = replicas.train(order, RATE, MU)
-    replicas = Replicas(parts, ink, labels, rubbish_penalty=1.0, lanes=16)
+    replicas = Replicas(parts, ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
     replicas.estimate(order)
     halves = [replicas.train(order[:11], RATE, MU), replicas.train(order[11:], RATE, MU)]
     np.testing.assert_array_equal(penalty, np.concatenate([p for p, _ in halves]))
@@ -183,7 +183,7 @@ def test_wrong_is_what_the_network_answered_before_it_learnt():
     networks = drawn(1)
     before = copy.deepcopy(networks[0])
     replicas = Replicas(
-        networks, ink, labels, Preprocessing("digit"), rubbish_penalty=1.0, lanes=16
+        networks, ink, labels, Preprocessing("digit"), rubbish_penalty=RUBBISH_PENALTY, lanes=16
     )
     replicas.estimate(np.arange(40)[:, None])
     _, wrong = replicas.train(np.zeros((1, 1), int), RATE, MU)
@@ -195,17 +195,19 @@ def test_what_cannot_be_trained_is_refused():
     ink, labels = blobs(10)
     order = np.zeros((5, 2), int)
     with pytest.raises(InputError, match="at least one"):
-        Replicas([], ink, labels, rubbish_penalty=1.0, lanes=16)
+        Replicas([], ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
     mixed = [*drawn(1), *drawn(1, subsampling="averaged")]
     with pytest.raises(InputError, match="same options"):
-        Replicas(mixed, ink, labels, rubbish_penalty=1.0, lanes=16)
+        Replicas(mixed, ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
     with pytest.raises(InputError, match="trainable_codes"):
-        Replicas(drawn(1, trainable_codes=True), ink, labels, rubbish_penalty=1.0, lanes=16)
+        Replicas(
+            drawn(1, trainable_codes=True), ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16
+        )
     with pytest.raises(InputError, match="positive"):
         Replicas(drawn(1), ink, labels, rubbish_penalty=0.0)
     with pytest.raises(ShapeError, match="28"):
-        Replicas(drawn(1), ink[:, :20], labels, rubbish_penalty=1.0, lanes=16)
-    replicas = Replicas(drawn(2), ink, labels, rubbish_penalty=1.0, lanes=16)
+        Replicas(drawn(1), ink[:, :20], labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
+    replicas = Replicas(drawn(2), ink, labels, rubbish_penalty=RUBBISH_PENALTY, lanes=16)
     with pytest.raises(InputError, match="estimate"):
         replicas.train(order, RATE, MU)
     with pytest.raises(ShapeError, match="order"):
