@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lenet.benchmark.peers import PEERS
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 PAGES = {
@@ -42,15 +44,6 @@ TASKS = {
     "en": {"training": "training", "inference": "inference", "batch": "batch"},
     "zh": {"training": "训练", "inference": "推理", "batch": "批大小"},
 }
-WHO = (
-    "lenet",
-    "lenet-fuse",
-    "torch-eager",
-    "torch-channels-last",
-    "torch-compile",
-    "article",
-    "onnxruntime",
-)
 OURS = {"lenet": "lenet train", "lenet-fuse": "lenet.fuse"}
 DATA = ("digits", "mnist", "fashion-mnist")
 
@@ -90,7 +83,8 @@ def speed(language: str) -> list[list[str]]:
         ours = each["lenet"]
         cells = [f"**{ours:,.0f}**"]
         cells += [
-            f"{each[who]:,.0f} ({ours / each[who]:.1f}×)" if who in each else "–" for who in WHO[1:]
+            f"{each[who]:,.0f} ({ours / each[who]:.1f}×)" if who in each else "–"
+            for who in PEERS[1:]
         ]
         head = f"{words[task]}, `{network}`, {words['batch']} {batch_size:,}"
         rows.append([head, *cells])
