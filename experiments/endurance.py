@@ -34,17 +34,19 @@ def main() -> None:
     optimizer = torch.optim.Adam([weights], 1e-4, fused=True)
     ink = torch.randint(0, 256, (6000, 28, 28), dtype=torch.uint8)
     labels = torch.randint(0, 10, (6000,))
+    learn = engine.learner(module.train(), ink, labels, PAPER_1998, weight=1 / 64)
+    update = engine.updater(optimizer)
     grown = {}
     with engine.cores():
         for step in range(1, steps + 1):
             batch = torch.randint(0, len(ink), ((64, 17)[step % 2],))
             if step % 4 < 2:
-                engine.learn(module, ink, labels, batch, PAPER_1998, weight=1 / len(batch))
+                learn(batch)
             else:
                 weights.grad.zero_()
                 scores = module(engine.gather(ink, batch, PAPER_1998))
                 torch.nn.functional.cross_entropy(scores, labels[batch]).backward()
-            optimizer.step()
+            update()
             if step % (steps // 10) == 0:
                 gc.collect()
                 grown[step] = resident_mb()

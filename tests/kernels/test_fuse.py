@@ -447,7 +447,8 @@ for name in ("tutorial", "modern"):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(module(images), labels[:batch]).backward()
         optimizer.step()
-        engine.learn(module, ink, labels, torch.randperm(300)[:batch], PAPER_1998, weight=1 / batch)
+        learn = engine.learner(module, ink, labels, PAPER_1998, weight=1 / batch)
+        learn(torch.randperm(300)[:batch])
         optimizer.step()
     with torch.no_grad():
         digest.update(module(torch.randn(50, 1, 32, 32)).numpy().tobytes())

@@ -60,9 +60,8 @@ def test_scores_and_gradients_are_those_of_float64_autograd(name, batch, distort
     indices = torch.from_numpy(random.permutation(len(ink))[:batch])
     matrices = Distortions(shift=2, rotate=0.2).sample(batch, random) if distorted else None
     module = FUSED.compile(network).train()
-    scores = FUSED.learn(
-        module, ink, labels, indices, PAPER_1998, matrices, label_smoothing=0.1, weight=0.25
-    )
+    learn = FUSED.learner(module, ink, labels, PAPER_1998, label_smoothing=0.1, weight=0.25)
+    scores = learn(indices, matrices)
     assert module.fallback is None
 
     reference = copy.deepcopy(network).double().train()
@@ -83,9 +82,8 @@ def test_both_engines_learn_the_same_and_draw_the_same(name):
         network, (ink, labels) = drawn(name), a_set()
         module = engine.compile(network).train()
         torch.manual_seed(9)
-        scores = engine.learn(
-            module, ink, labels, torch.arange(33), PAPER_1998, label_smoothing=0.05, weight=1 / 33
-        )
+        learn = engine.learner(module, ink, labels, PAPER_1998, label_smoothing=0.05, weight=1 / 33)
+        scores = learn(torch.arange(33))
         found.append((scores, [p.grad for p in network.parameters()], torch.rand(1)))
     (ours, gradients, draw), (theirs, others, other_draw) = found
     assert torch.equal(draw, other_draw)
@@ -101,10 +99,10 @@ def test_gradients_are_replaced_in_their_place(engine):
     weights = flatten(network)
     module = engine.compile(network).train()
 
+    learner = engine.learner(module, ink, labels, PAPER_1998, weight=1 / 20)
+
     def learn(first):
-        engine.learn(
-            module, ink, labels, torch.arange(first, first + 20), PAPER_1998, weight=1 / 20
-        )
+        learner(torch.arange(first, first + 20))
         return weights.grad.clone()
 
     place = network.c5.weight.grad.data_ptr()
@@ -119,7 +117,7 @@ def test_a_frozen_parameter_gets_no_gradient():
     network, (ink, labels) = drawn("modern"), a_set()
     network.c3.weight.requires_grad_(False)
     module = FUSED.compile(network).train()
-    FUSED.learn(module, ink, labels, torch.arange(16), PAPER_1998, weight=1 / 16)
+    FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 16)(torch.arange(16))
     assert module.fallback is None
     assert network.c3.weight.grad is None
     assert network.c1.weight.grad.abs().max() > 0
@@ -128,7 +126,7 @@ def test_a_frozen_parameter_gets_no_gradient():
 def test_what_the_kernel_does_not_cover_learns_through_torch():
     network, (ink, labels) = build_network("modern", batch_norm=True), a_set()
     module = FUSED.compile(network).train()
-    FUSED.learn(module, ink, labels, torch.arange(16), PAPER_1998, weight=1 / 16)
+    FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 16)(torch.arange(16))
     assert "BatchNorm" in module.fallback
     assert network.norm1.weight.grad.abs().max() > 0
 
@@ -139,10 +137,9 @@ def test_python_threads_do_not_mix_their_gradients():
     def work(found, i):
         network = drawn("tutorial")
         module = FUSED.compile(network).train()
+        learn = FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 20)
         for _ in range(5):
-            FUSED.learn(
-                module, ink, labels, torch.arange(20 * i, 20 * i + 20), PAPER_1998, weight=1 / 20
-            )
+            learn(torch.arange(20 * i, 20 * i + 20))
         found[i] = [p.grad for p in network.parameters()]
 
     alone, together = {}, {}
@@ -157,22 +154,39 @@ def test_python_threads_do_not_mix_their_gradients():
         assert all(torch.equal(a, b) for a, b in zip(gradients, together[i], strict=True))
 
 
+def test_moved_weights_and_gradients_are_followed():
+    network, (ink, labels) = drawn("tutorial"), a_set()
+    module = FUSED.compile(network).train()
+    learn = FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 20)
+    learn(torch.arange(20))
+    once = [p.grad.clone() for p in network.parameters()]
+    network.zero_grad()  # sets them to None
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone()
+    learn(torch.arange(20))
+    assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), once, strict=True))
+    network.c5.weight.data.mul_(2)
+    learn(torch.arange(20))
+    assert not torch.equal(network.c5.weight.grad, once[4])
+
+
 def test_wrong_labels_are_refused():
     module, (ink, labels) = FUSED.compile(drawn("tutorial")), a_set()
     for wrong in (labels[:-1], labels.int()):
         with pytest.raises(ShapeError, match="labels"):
-            FUSED.learn(module, ink, wrong, torch.arange(4), Preprocessing("plain"), weight=1 / 4)
+            FUSED.learner(module, ink, wrong, Preprocessing("plain"), weight=1 / 4)
 
 
 @pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
 def test_indices_and_labels_out_of_range_are_refused(engine):
     module, (ink, labels) = engine.compile(drawn("tutorial")), a_set()
+    learn = engine.learner(module, ink, labels, PAPER_1998, weight=1 / 2)
     with pytest.raises(IndexError, match="90"):
-        engine.learn(module, ink, labels, torch.tensor([3, 90]), PAPER_1998, weight=1 / 2)
-    engine.learn(module, ink, labels, torch.tensor([3, 89]), PAPER_1998, weight=1 / 2)
+        learn(torch.tensor([3, 90]))
+    learn(torch.tensor([3, 89]))
     labels[3] = 10  # in place: what was checked is another set now
     with pytest.raises(IndexError, match="10"):
-        engine.learn(module, ink, labels, torch.tensor([3, 89]), PAPER_1998, weight=1 / 2)
+        learn(torch.tensor([3, 89]))
 
 
 def test_labels_that_are_strided_are_read_right():
@@ -180,6 +194,6 @@ def test_labels_that_are_strided_are_read_right():
     spaced = torch.stack([labels, torch.zeros_like(labels)], 1)[:, 0]
     found = []
     for answers in (labels, spaced):
-        FUSED.learn(module, ink, answers, torch.arange(20), PAPER_1998, weight=1 / 20)
+        FUSED.learner(module, ink, answers, PAPER_1998, weight=1 / 20)(torch.arange(20))
         found.append(module.network.c1.weight.grad.clone())
     assert torch.equal(*found)

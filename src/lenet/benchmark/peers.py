@@ -97,7 +97,7 @@ class OurStep:
         self.module = engine.compile(network)
         self.optimizer = _fused_adam(self._weights(network))
         self.images, self.labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-        self.batches = _batches(contest, data)
+        self.batches, self.batch_size = _batches(contest, data), contest.batch_size
 
     def _weights(self, network: LeNet) -> list[nn.Parameter]:
         return [flatten(network)]
@@ -121,17 +121,14 @@ class OurStep:
 
     def _walk(self) -> Iterator[str]:
         """Step after step; yields the name of the stage it has just done."""
+        learn = self.engine.learner(
+            self.module, self.images, self.labels, _PREPROCESSING, weight=1 / self.batch_size
+        )
+        update = self.engine.updater(self.optimizer)
         for indices in self.batches:
-            self.engine.learn(
-                self.module,
-                self.images,
-                self.labels,
-                indices,
-                _PREPROCESSING,
-                weight=1 / len(indices),
-            )
+            learn(indices)
             yield "learn"
-            self.optimizer.step()
+            update()
             yield "update"
 
 

@@ -322,7 +322,7 @@ ink, labels = torch.zeros(64, 28, 28, dtype=torch.uint8), torch.zeros(64, dtype=
 def use():
     start = time.perf_counter()
     module = engine.compile(build_network(sys.argv[1]))
-    engine.learn(module, ink, labels, labels, PAPER_1998, weight=1)
+    engine.learner(module, ink, labels, PAPER_1998, weight=1)(labels)
     module(engine.gather(ink, labels, PAPER_1998)).sum().backward()
     with torch.no_grad():
         for n in (1, 1024):

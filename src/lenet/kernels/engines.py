@@ -2,8 +2,9 @@
 
 import contextlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,13 @@ from lenet.networks import LeNet
 ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 _SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
+
+
+class Learner(Protocol):
+    """See `Engine.learner`."""
+
+    def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
+        """Learn from some images: their scores."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ class Engine:
         IndexError
             When an index is not that of an image.
         """
-        _check_gather(ink, indices, matrices)
+        _check_ink(ink)
+        _check_chosen(indices, matrices)
         if self.name == "fused" and ink.is_cpu and indices.is_cpu:
             from lenet.kernels.fuse import gather
 
@@ -96,18 +105,16 @@ class Engine:
         # Two roundings, as `Preprocessing.apply` has them: the same bits.
         return frame.mul_(preprocessing.factor).add_(preprocessing.offset)[:, None]
 
-    def learn(
+    def learner(
         self,
         module: nn.Module,
         ink: Tensor,
         labels: Tensor,
-        indices: Tensor,
         preprocessing: Preprocessing,
-        matrices: NDArray[np.float32] | None = None,
         *,
         label_smoothing: float = 0.0,
         weight: float,
-    ) -> Tensor:
+    ) -> "Learner":
         """All of a training step but the update: pick images, score them, find the gradient.
 
         The fused engine does it in one task for each sixteen images, so that nothing in between
@@ -116,60 +123,72 @@ class Engine:
         Parameters
         ----------
         module : nn.Module
-            What `compile` returned, in training mode.
-        ink, indices, preprocessing, matrices
-            As for `gather`.
+            What `compile` returned, in training mode; its layers and hooks as they are now.
+        ink : (N, 28, 28) uint8, paper = 0, full ink = 255
         labels : (N,) int64
+        preprocessing : Preprocessing
         label_smoothing : float
             0 … 1, as in `torch.nn.functional.cross_entropy`.
         weight : float
-            What each image's loss counts for: 1 / B for the mean over the batch.
+            What each image's loss counts for: 1 / B for the mean over a batch of B.
 
         Returns
         -------
-        scores : (B, classes) float32
-            The parameters' `grad` holds the gradient of their cross-entropy, and that alone.
+        learner : function of indices (B,) int64 and, if wanted, matrices (B, 2, 3) float32
+            As for `gather`. Gives scores (B, classes) float32, and leaves the gradient of their
+            cross-entropy, and that alone, in the parameters' `grad`. Raises `ShapeError` when an
+            argument has another shape or type, `IndexError` when an index is not that of an image
+            or a label not that of a class.
 
         Raises
         ------
         ShapeError
             When an argument has another shape or type.
-        IndexError
-            When an index is not that of an image, or a label not that of a class.
         """
-        _check_gather(ink, indices, matrices)
+        _check_ink(ink)
         if labels.shape != ink.shape[:1] or labels.dtype != torch.int64:
             raise ShapeError(
                 f"{len(ink)} images need labels ({len(ink)},) int64, "
                 f"got {tuple(labels.shape)} {labels.dtype}"
             )
-        if self.name == "fused" and len(indices):
+        fused: Learner | None = None
+        if self.name == "fused":
             from lenet.kernels.fuse import FusedNetwork
 
             assert isinstance(module, FusedNetwork), "a module of this engine's compile"
-            learnt = module.learn(
-                ink,
-                labels,
-                indices,
-                preprocessing,
-                matrices,
+            loss = torch.tensor([label_smoothing, weight])
+            fused = module.learner(ink, labels, preprocessing, loss)
+
+        def learn(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
+            _check_chosen(indices, matrices)
+            if fused is not None and len(indices):
+                return fused(indices, matrices)
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+            scores: Tensor = module(self.gather(ink, indices, preprocessing, matrices))
+            error = nn.functional.cross_entropy(
+                scores,
+                labels[indices.to(self.device)],
                 label_smoothing=label_smoothing,
-                weight=weight,
+                reduction="sum",
             )
-            if learnt is not None:
-                return learnt
-        for parameter in module.parameters():
-            if parameter.grad is not None:
-                parameter.grad.zero_()
-        scores: Tensor = module(self.gather(ink, indices, preprocessing, matrices))
-        error = nn.functional.cross_entropy(
-            scores,
-            labels[indices.to(self.device)],
-            label_smoothing=label_smoothing,
-            reduction="sum",
-        )
-        (error * weight).backward()  # type: ignore[no-untyped-call]
-        return scores.detach()
+            (error * weight).backward()  # type: ignore[no-untyped-call]
+            return scores.detach()
+
+        return learn
+
+    def updater(self, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+        """What to call instead of `optimizer.step`: the same arithmetic on all of the cores.
+
+        The fused engine has a kernel for Adam and AdamW over float32; it reads and writes the
+        optimizer's own state. Any other optimizer takes its own step.
+        """
+        if self.name == "fused":
+            from lenet.kernels.updates import updater
+
+            return updater(optimizer)
+        return optimizer.step
 
     def scores(
         self, module: nn.Module, ink: NDArray[np.uint8], preprocessing: Preprocessing
@@ -247,11 +266,20 @@ def _why_not_fused(place: str) -> str | None:
     return None
 
 
-def _check_gather(ink: Tensor, indices: Tensor, matrices: Any) -> None:
+def _check_ink(ink: Tensor) -> None:
     if ink.ndim != 3 or ink.shape[1:] != (INK_SIZE, INK_SIZE) or ink.dtype != torch.uint8:
         raise ShapeError(
             f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {tuple(ink.shape)} {ink.dtype}"
         )
+
+
+def _check_chosen(indices: Tensor, matrices: NDArray[np.float32] | None) -> None:
+    """Refuse what does not choose images.
+
+    Raises
+    ------
+    ShapeError
+    """
     if indices.ndim != 1 or indices.dtype != torch.int64:
         raise ShapeError(f"indices must be (B,) int64, got {tuple(indices.shape)} {indices.dtype}")
     if matrices is not None and (

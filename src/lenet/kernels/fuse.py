@@ -6,7 +6,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,6 @@ class FusedNetwork(nn.Module):
     network: LeNet
     fallback: str | None
     _plan: "_Plan | None"
-    _checked: tuple[Tensor | None, int]
 
     def __init__(self, network: LeNet) -> None:
         super().__init__()
@@ -99,7 +98,6 @@ class FusedNetwork(nn.Module):
             network=network,
             fallback=None,
             _plan=None,
-            _checked=(None, 0),
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FusedNetwork":
@@ -132,23 +130,20 @@ class FusedNetwork(nn.Module):
         masks = plan.masks(len(images))
         return _fused(plan.code(bool(masks)), images, masks, *parameters)
 
-    def learn(
-        self,
-        ink: Tensor,
-        labels: Tensor,
-        indices: Tensor,
-        preprocessing: Preprocessing,
-        matrices: NDArray[np.float32] | None,
-        *,
-        label_smoothing: float,
-        weight: float,
-    ) -> Tensor | None:
-        """All of a training step but the update: see `lenet.kernels.engines.Engine.learn`.
+    def learner(
+        self, ink: Tensor, labels: Tensor, preprocessing: Preprocessing, loss: Tensor
+    ) -> "_Learner | None":
+        """See `lenet.kernels.engines.Engine.learner`.
+
+        Parameters
+        ----------
+        loss : (2,) float32
+            Label smoothing, and what an image counts for.
 
         Returns
         -------
-        scores : (B, classes) float32
-            None, with nothing done, where torch must do it: `fallback` says why.
+        learner : callable or None
+            None where torch must do it: `fallback` says why.
         """
         plan = self._current_plan()
         parameters = plan.parameters(self.network)
@@ -156,18 +151,7 @@ class FusedNetwork(nn.Module):
         self.__dict__["fallback"] = reason
         if reason is not None:
             return None
-        _check_range("index", indices, len(ink), "images")
-        checked, version = self._checked  # once for a set, not in every step
-        if checked is not labels or version != labels._version:
-            _check_range("label", labels, self.network.num_classes, "classes")
-            self.__dict__["_checked"] = labels, labels._version
-        masks = plan.masks(len(indices))
-        return plan.code(bool(masks)).learn(
-            _pictures(ink, indices, preprocessing, matrices),
-            masks,
-            [labels.contiguous(), _numbers(label_smoothing, weight)],
-            parameters,
-        )
+        return _Learner(plan, parameters, ink, labels, preprocessing, loss)
 
     def _current_plan(self) -> "_Plan":
         """The plan for the layers as they are now."""
@@ -231,6 +215,7 @@ class _Plan:
             )
         ]
         self.reason = self._unknown(network)
+        self.classes = network.num_classes
         self.dropout: nn.Dropout | None = network._modules.get("dropout")  # type: ignore[assignment]
         self.norms = tuple(
             layer
@@ -334,7 +319,7 @@ class _Plan:
                 type(network.c3) is TableConvolution
                 and network.c3.kernel_size == (KERNEL_SIZE, KERNEL_SIZE)
                 and (network.c3.in_channels, network.c3.out_channels) == (C1_MAPS, C3_MAPS)
-                and len({len(r) for r in _table(network.c3).outgoing}) == 1
+                and _table(network.c3).inputs == C1_MAPS
             ),
             "s2": _is_pooling(network.s2, C1_MAPS),
             "s4": _is_pooling(network.s4, C3_MAPS) and type(network.s4) is type(network.s2),
@@ -446,23 +431,12 @@ def gather(
     if len(indices) == 0:
         return images
     _check_range("index", indices, len(ink), "images")
-    arguments = _pictures(ink, indices, preprocessing, matrices)
-    _kernel("gather", matrices is not None)(*map(_owned, arguments), _owned(images[:, 0]))
-    return images
-
-
-def _pictures(
-    ink: Tensor,
-    indices: Tensor,
-    preprocessing: Preprocessing,
-    matrices: NDArray[np.float32] | None,
-) -> list[Tensor]:
-    """What `lenet.kernels.stages.Pictures` reads."""
-    scaling = _numbers(preprocessing.factor, preprocessing.offset)
-    tensors = [ink.contiguous(), indices.contiguous(), scaling]
+    chosen = [indices.contiguous()]
     if matrices is not None:
-        tensors.append(torch.from_numpy(np.ascontiguousarray(matrices)))
-    return tensors
+        chosen.append(torch.from_numpy(np.ascontiguousarray(matrices)))
+    arguments = (ink.contiguous(), _scaling(preprocessing), *chosen, images[:, 0])
+    _kernel("gather", matrices is not None)(*map(_owned, arguments))
+    return images
 
 
 def _check_range(what: str, numbers: Tensor, n: int, of: str) -> None:
@@ -473,10 +447,104 @@ def _check_range(what: str, numbers: Tensor, n: int, of: str) -> None:
         raise IndexError(f"{what} {low if low < 0 else high} is out of range for {n} {of}")
 
 
-@lru_cache
-def _numbers(*values: float) -> Tensor:
-    """A step's settings: the same few all through a training."""
-    return torch.tensor(values)
+def _scaling(preprocessing: Preprocessing) -> Tensor:
+    return torch.tensor([preprocessing.factor, preprocessing.offset])
+
+
+# --- A training step ------------------------------------------------------------------------------
+
+
+class _Learner:
+    """See `lenet.kernels.engines.Engine.learner`.
+
+    What stays the same from step to step is looked up once: between kernels that sweep the caches,
+    every small operation is slow.
+    """
+
+    def __init__(
+        self,
+        plan: "_Plan",
+        parameters: tuple[Tensor, ...],
+        ink: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        loss: Tensor,
+    ) -> None:
+        self.plan, self.parameters, self.n_images, self.labels = plan, parameters, len(ink), labels
+        self.set = [_owned(ink.contiguous()), _owned(_scaling(preprocessing))]
+        self.loss = loss
+        self.version = -1  # of the labels: whether they are in range is checked once
+        self.places: list[tuple[int, int]] = []
+        self.rooms = lru_cache(maxsize=_SHELF)(partial(_Room, plan.code(False)))
+
+    def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
+        """Learn from some images: their scores."""
+        _check_range("index", indices, self.n_images, "images")
+        if self.labels._version != self.version:
+            self._take_labels()
+        if [*map(_place, self.parameters)] != self.places:
+            self._take_parameters()
+        masks = self.plan.masks(len(indices))
+        code = self.plan.code(bool(masks))
+        room = self.rooms(len(indices), matrices is not None)
+        room.choose(indices, matrices)
+        code.kernel("learning" if matrices is None else "learning_distorted")(
+            *self.set,
+            *room.chosen,
+            *self.weights,
+            *map(_mask_view, masks),
+            *self.answers,
+            *room.found,
+            *self.gradients,
+            room.scores_view,
+        )
+        return room.scores.clone()
+
+    def _take_labels(self) -> None:
+        _check_range("label", self.labels, self.plan.classes, "classes")
+        self.version = self.labels._version
+        self.answers = [_owned(self.labels.contiguous()), _owned(self.loss)]
+
+    def _take_parameters(self) -> None:
+        self.held = [_gradient(p) for p in self.parameters]
+        self.gradients, self.weights = map(
+            self.plan.code(False).weights, (self.held, self.parameters)
+        )
+        self.places = [*map(_place, self.parameters)]
+
+
+class _Room:
+    """What a step with so many images reads and writes beside the weights."""
+
+    def __init__(self, code: "_Code", n: int, distorted: bool) -> None:
+        self.indices = torch.empty(n, dtype=torch.int64)
+        self.matrices = torch.empty(n, 2, 3) if distorted else None
+        self.scores = torch.empty(n, code.architecture.classes)
+        self.chosen = [_owned(t) for t in (self.indices, self.matrices) if t is not None]
+        self.found = code.room(-(-n // code.lanes))
+        self.scores_view = _owned(self.scores)
+
+    def choose(self, indices: Tensor, matrices: NDArray[np.float32] | None) -> None:
+        """Take the step's images and their distortions."""
+        self.indices.copy_(indices)
+        if self.matrices is not None:
+            self.matrices.copy_(torch.from_numpy(matrices))
+
+
+def _place(parameter: Tensor) -> tuple[int, int]:
+    """Where a parameter and its gradient are."""
+    gradient = parameter.grad
+    return parameter.data_ptr(), 0 if gradient is None else gradient.data_ptr()
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Where a parameter's gradient goes: its own, made if need be; elsewhere if it has none."""
+    gradient = parameter.grad
+    if gradient is None or not gradient.is_contiguous():
+        gradient = torch.empty_like(parameter)
+        if parameter.requires_grad:
+            parameter.grad = gradient
+    return gradient
 
 
 # --- Kernels and their memory --------------------------------------------------------------------
@@ -492,6 +560,10 @@ def _view(address: int, extents: tuple[int, ...]) -> Any:
 
     memory: Any = (ctypes.c_float * math.prod(extents)).from_address(address)
     return halide.Buffer(np.frombuffer(memory, np.float32).reshape(extents))
+
+
+def _mask_view(mask: Tensor) -> Any:
+    return _view(mask.data_ptr(), tuple(mask.shape))
 
 
 class _Tape:
@@ -511,16 +583,6 @@ class _Lease:
 
     def __del__(self) -> None:
         self.code.shelf.append(self.tape)
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    """Where a parameter's gradient goes: its own, made if need be; elsewhere if it has none."""
-    gradient = parameter.grad
-    if gradient is None or not gradient.is_contiguous():
-        gradient = torch.empty_like(parameter)
-        if parameter.requires_grad:
-            parameter.grad = gradient
-    return gradient
 
 
 def _owned(array: Tensor) -> Any:
@@ -543,11 +605,10 @@ class _Code:
         self.size = sum(math.prod(e) for e in self.extents)
         names = list(extents)
         self.read = [names.index(name) for name in s.backward_weights(architecture)]
-        self.codes = names.index("output.centers") if "output.centers" in names else None
         self.unflatten: Any = torch._C._nn.unflatten_dense_tensors
         # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: it is kept.
         self.shelf: deque[_Tape] = deque(maxlen=_SHELF)
-        self.found = lru_cache(maxsize=_SHELF)(self._found)
+        self.found = lru_cache(maxsize=_SHELF)(self.room)
         self.finding = threading.Lock()
         self.views = lru_cache(maxsize=2 * _SHELF)(self._views)
 
@@ -588,7 +649,7 @@ class _Code:
         self.kernel("forward_training")(
             _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
             *self.weights(parameters),
-            *(_view(mask.data_ptr(), tuple(mask.shape)) for mask in masks),
+            *map(_mask_view, masks),
             *tape.views,
             _view(scores.data_ptr(), (n, classes)),
         )
@@ -605,44 +666,15 @@ class _Code:
         weights = self.weights(parameters)
         gradients: list[Tensor] = self.unflatten(torch.empty(self.size), parameters)
         with self.finding:
-            found = self.found(tape.blocks)
             self.kernel("backward")(
                 *(weights[i] for i in self.read),
-                *(_view(mask.data_ptr(), tuple(mask.shape)) for mask in masks),
+                *map(_mask_view, masks),
                 *tape.views,
                 _view(gradient.data_ptr(), (tape.n, self.architecture.classes)),
-                *found,
+                *self.found(tape.blocks),
+                *self.weights(gradients),
             )
-            self.add_up(found, weights, gradients)
         return gradients
-
-    def learn(
-        self,
-        pictures: list[Tensor],
-        masks: tuple[Tensor, ...],
-        answers: list[Tensor],
-        parameters: Sequence[Tensor],
-    ) -> Tensor:
-        """Scores, with the gradient of their loss written into the parameters' own."""
-        n = len(pictures[1])
-        scores, weights = torch.empty(n, self.architecture.classes), self.weights(parameters)
-        gradients = [_gradient(p) for p in parameters]
-        with self.finding:
-            found = self.found(-(-n // self.lanes))
-            _kernel("learning", (self.architecture, len(pictures) > 3))(
-                *map(_owned, pictures),
-                *weights,
-                *map(_owned, (*masks, *answers)),
-                *found,
-                _owned(scores),
-            )
-            self.add_up(found, weights, gradients)
-        return scores
-
-    def add_up(self, found: list[Any], weights: list[Any], gradients: Sequence[Tensor]) -> None:
-        """From what each block found to every parameter's gradient."""
-        codes = [weights[self.codes]] if self.codes is not None else []
-        self.kernel("gradients")(*found, *codes, *self.weights(gradients))
 
     def lease(self, n: int) -> _Lease:
         """A tape for so many images, from the shelf if one is there."""
@@ -656,15 +688,14 @@ class _Code:
             self.shelf.append(tape)
         return _Lease(self, _Tape(self, n))
 
-    def _found(self, blocks: int) -> list[Any]:
-        """Room for what the blocks find; whoever uses it holds `finding`."""
+    def room(self, blocks: int) -> list[Any]:
+        """Room for what so many blocks find."""
         return self.arrays(self.stages.block_extents(self.architecture), blocks)
 
     def arrays(self, extents: dict[str, Any], blocks: int) -> list[Any]:
         """Uninitialised arrays for so many blocks; torch puts them on cache lines."""
-        known = {"b": blocks, "r": blocks * self.lanes}
         return [
-            _owned(torch.empty([known[e] if isinstance(e, str) else e for e in extent]))
+            _owned(torch.empty([blocks if isinstance(e, str) else e for e in extent]))
             for extent in extents.values()
         ]
 

@@ -34,7 +34,7 @@ C1_SIZE, C3_SIZE = convolved(PADDED_SIZE), convolved(S2_SIZE)
 Expr = Any
 Func = Any
 
-lane, x, y, m, b, k = hl.vars("lane x y m b k")
+lane, x, y, m, b, k, pair, point = hl.vars("lane x y m b k pair point")
 
 
 # --- Activations: an expression, and its derivative from the output -------------------------
@@ -63,9 +63,8 @@ class Activation:
             case "tanh":
                 a = hl.f32(self.amplitude) * tanh(hl.f32(self.slope) * z)
             case "relu":
-                a = hl.max(z, hl.f32(0))
-        # A weighted sum that is not a number must not come out as one.
-        return hl.select(is_nan(z), z, a)
+                a = at_least(z, 0)
+        return a
 
     def derivative(self, a: Expr) -> Expr:
         """The slope at the point where the output is `a`."""
@@ -82,7 +81,6 @@ class Activation:
 
 # 2^r on [-1/2, 1/2], from the Chebyshev nodes: 1.1e-7 relative in float32.
 _EXP2 = (
-    1.54614447e-4,
     1.34004282e-3,
     9.61805668e-3,
     5.55032723e-2,
@@ -102,23 +100,37 @@ _TANH_P = (
     4.89352455891786e-03,
 )
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_NO_FRACTION = 1.5 * 2**23
 _EXP_END = 87.0  # e^±87 and its inverse are normal float32 numbers
 
 
 def exp(z: Expr) -> Expr:
     """e^z to 5e-7 relative, z cut to ±87: Halide's own `fast_exp` errs by 1e-5 in our gradients."""
-    t = hl.clamp(z, hl.f32(-_EXP_END), hl.f32(_EXP_END)) * hl.f32(math.log2(math.e))
-    n = hl.round(t)
+    z = between(z, -_EXP_END, _EXP_END)
+    t = z * hl.f32(math.log2(math.e))
+    # Beside 1.5 · 2^23 a float32 has no fraction: the sum's last bits are t, rounded.
+    shifted = hl.strict_float(t + hl.f32(_NO_FRACTION))
+    n = hl.strict_float(shifted - hl.f32(_NO_FRACTION))
     mantissa = _polynomial(_EXP2, t - n)
-    bits = hl.reinterpret(hl.Int(32), mantissa) + (hl.cast(hl.Int(32), n) << 23)
+    bits = hl.reinterpret(hl.Int(32), mantissa) + (hl.reinterpret(hl.Int(32), shifted) << 23)
     return hl.reinterpret(hl.Float(32), bits)
 
 
 def tanh(z: Expr) -> Expr:
     """Hyperbolic tangent to 4e-7 relative."""
-    t = hl.clamp(z, hl.f32(-_TANH_END), hl.f32(_TANH_END))
+    t = between(z, -_TANH_END, _TANH_END)
     square = t * t
     return t * _polynomial(_TANH_P, square) / _polynomial(_TANH_Q, square)
+
+
+def at_least(z: Expr, low: float) -> Expr:
+    """The larger of two; what is not a number stays so (an ordinary `max` may lose it)."""
+    return hl.strict_float(hl.select(z < hl.f32(low), hl.f32(low), z))
+
+
+def between(z: Expr, low: float, high: float) -> Expr:
+    """`z` cut off at both ends; what is not a number stays so."""
+    return at_least(hl.strict_float(hl.select(z > hl.f32(high), hl.f32(high), z)), low)
 
 
 def is_nan(z: Expr) -> Expr:
@@ -300,6 +312,125 @@ class Architecture:
 _SUMMED_AT_ONCE = LANES // 2
 
 
+# --- A convolution along a row in fewer products --------------------------------------------------
+
+# Two neighbouring outputs with their five taps and six inputs are a piece of a product of
+# polynomials, and that is known from its values at six points: six products instead of ten.
+# (Toom 1963, Cook 1966; Winograd, Arithmetic Complexity of Computations, 1980.) The points are
+# 0, 1, -1, 2, -2 and infinity. Of a linear map the backward pass takes the transpose.
+PAIR, POINTS = 2, 6
+
+
+def evaluate_inputs(d: Sequence[Expr]) -> list[Expr]:
+    """Six neighbours in a row → six values at the points."""
+    even, odd = d[4] - 4 * d[2], d[3] - 4 * d[1]
+    further_even, further_odd = d[4] - d[2], 2 * (d[3] - d[1])
+    return [
+        4 * d[0] - 5 * d[2] + d[4],
+        even + odd,
+        even - odd,
+        further_even + further_odd,
+        further_even - further_odd,
+        4 * d[1] - 5 * d[3] + d[5],
+    ]
+
+
+def evaluate_inputs_transposed(v: Sequence[Expr]) -> list[Expr]:
+    """Six values at the points → six neighbours in a row."""
+    sum_1, sum_2 = v[1] + v[2], v[3] + v[4]
+    difference_1, difference_2 = v[1] - v[2], 2 * (v[3] - v[4])
+    return [
+        4 * v[0],
+        4 * (v[5] - difference_1) - difference_2,
+        -5 * v[0] - 4 * sum_1 - sum_2,
+        difference_1 + difference_2 - 5 * v[5],
+        v[0] + sum_1 + sum_2,
+        v[5],
+    ]
+
+
+def evaluate_taps(w: Sequence[Expr]) -> list[Expr]:
+    """Five taps → six values at the points, each over its distances to the other points."""
+    even, odd = w[0] + w[2] + w[4], w[1] + w[3]
+    further_even, further_odd = w[0] + 4 * w[2] + 16 * w[4], 2 * w[1] + 8 * w[3]
+    return [
+        w[0] * hl.f32(1 / 4),
+        (even + odd) * hl.f32(-1 / 6),
+        (even - odd) * hl.f32(-1 / 6),
+        (further_even + further_odd) * hl.f32(1 / 24),
+        (further_even - further_odd) * hl.f32(1 / 24),
+        w[4],
+    ]
+
+
+def evaluate_taps_transposed(v: Sequence[Expr]) -> list[Expr]:
+    """Six values at the points → five taps."""
+    sum_1, sum_2 = (v[1] + v[2]) * hl.f32(-1 / 6), (v[3] + v[4]) * hl.f32(1 / 24)
+    difference_1, difference_2 = (v[1] - v[2]) * hl.f32(-1 / 6), (v[3] - v[4]) * hl.f32(1 / 12)
+    return [
+        v[0] * hl.f32(1 / 4) + sum_1 + sum_2,
+        difference_1 + difference_2,
+        sum_1 + 4 * sum_2,
+        difference_1 + 4 * difference_2,
+        sum_1 + 16 * sum_2 + v[5],
+    ]
+
+
+def interpolate(v: Sequence[Expr]) -> list[Expr]:
+    """Six products at the points → two neighbouring outputs."""
+    return [v[0] + (v[1] + v[2]) + (v[3] + v[4]), (v[1] - v[2]) + 2 * (v[3] - v[4]) + v[5]]
+
+
+def interpolate_transposed(d: Sequence[Expr]) -> list[Expr]:
+    """Two neighbours in a row → six values at the points."""
+    return [d[0], d[0] + d[1], d[0] - d[1], d[0] + 2 * d[1], d[0] - 2 * d[1], d[1]]
+
+
+def one_of(index: Expr, values: Sequence[Expr]) -> Expr:
+    """The value with that index; unrolled over the index, a loop computes what it needs alone."""
+    chosen = values[-1]
+    for i in reversed(range(len(values) - 1)):
+        chosen = hl.select(index == i, values[i], chosen)
+    return chosen
+
+
+def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
+    """A convolution's kernels at the points: [input map, kernel row, output map, point].
+
+    Where there is no link the taps are zeros: that costs no more than a loop over a table's links.
+    """
+    row, into, f = hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
+    inputs, outputs = connections.inputs, len(connections.table)
+    link, is_link = m * inputs + into, None
+    if not connections.is_dense:
+        of = {ends: i for i, ends in enumerate(connections.links)}
+        ends = [(out, i) for out in range(outputs) for i in range(inputs)]
+        is_link = lookup([int(e in of) for e in ends], f"{name}_is_link")(link) == 1
+        link = lookup([of.get(e, 0) for e in ends], f"{name}_link")(link)
+    value = one_of(point, evaluate_taps([weight[i, row, link] for i in range(KERNEL_SIZE)]))
+    f[point, m, row, into] = value if is_link is None else hl.select(is_link, value, hl.f32(0))
+    f.bound(point, 0, POINTS).bound(m, 0, outputs)
+    f.bound(row, 0, KERNEL_SIZE).bound(into, 0, inputs)
+    f.compute_root().reorder(m, point, row, into).unroll(point)
+    return f.vectorize(m, min(outputs, LANES), hl.TailStrategy.ShiftInwards)
+
+
+def inputs_at_points(name: str, source: Any) -> Func:
+    """A convolution's input maps at the points: [block, map, row, pair, point, image]."""
+    f = hl.Func(name)
+    neighbours = [source[lane, PAIR * pair + i, y, m, b] for i in range(POINTS)]
+    f[lane, point, pair, y, m, b] = one_of(point, evaluate_inputs(neighbours))
+    return f.bound(point, 0, POINTS).unroll(point)
+
+
+def deltas_at_points(name: str, delta: Func) -> Func:
+    """A convolution's deltas at the points: [block, map, row, pair, point, image]."""
+    f = hl.Func(name)
+    neighbours = [delta[lane, PAIR * pair + i, y, m, b] for i in range(PAIR)]
+    f[lane, point, pair, y, m, b] = one_of(point, interpolate_transposed(neighbours))
+    return f.bound(point, 0, POINTS).unroll(point)
+
+
 # --- Layers -------------------------------------------------------------------------------------
 
 # What the pipelines read and write, by name: the extents of the array, outermost first; "n" is
@@ -464,7 +595,7 @@ class Forward(Pipeline):
     def _convolution(
         self, name: str, source: Func, connections: Connections, w: dict[str, Any]
     ) -> Func:
-        """5×5, as much input maps as the connections say, squashed."""
+        """5×5, squashed, from the input maps that the connections say."""
         total, f = hl.Func(f"{name}_sum"), hl.Func(name)
         weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
         widest = max(connections.fan_in)
@@ -520,6 +651,38 @@ class Forward(Pipeline):
         return f
 
 
+class ManyImages(Forward):
+    """The same for blocks of images, scheduled within one loop over them.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.taps: dict[str, Func] = {}
+        self.at_points: dict[str, Func] = {}
+        super().__init__(architecture)
+
+    def _convolution(
+        self, name: str, source: Func, connections: Connections, w: dict[str, Any]
+    ) -> Func:
+        """The same, two columns of a row at a time: six products instead of ten."""
+        inputs = self.at_points[name] = inputs_at_points(f"{name}_inputs", source)
+        taps = self.taps[name] = taps_at_points(f"{name}_taps", w[f"{name}.weight"], connections)
+        total, f = hl.Func(f"{name}_sum"), hl.Func(name)
+        r = hl.RDom([(0, KERNEL_SIZE), (0, connections.inputs)], f"{name}_r")
+        total[lane, point, pair, y, m, b] = hl.f32(0)
+        total[lane, point, pair, y, m, b] += (
+            taps[point, m, r[0], r[1]] * inputs[lane, point, pair, y + r[0], r[1], b]
+        )
+        found = [total[lane, i, x // PAIR, y, m, b] for i in range(POINTS)]
+        z = one_of(x % PAIR, interpolate(found)) + w[f"{name}.bias"][m]
+        f[lane, x, y, m, b] = self.architecture.activation.value(z)
+        self.sums[name] = total
+        return f
+
+
 def masked(f: Func, mask: Any | None) -> Func:
     """Dropout: `f` times a mask that torch has drawn, image by image."""
     if mask is None:
@@ -541,7 +704,7 @@ def is_spare(array: Any) -> Expr:
 
 def forward_training(architecture: Architecture) -> Kernel:
     """Images and weights to scores and the tape."""
-    f = Forward(architecture)
+    f = ManyImages(architecture)
     _schedule_layers(f, _by_images(f.scores))
     for name, stage in f.tape.items():
         # What others read cannot be an output of their loop, but its copy from the cache can.
@@ -555,7 +718,7 @@ def forward_training(architecture: Architecture) -> Kernel:
 
 def forward_bulk(architecture: Architecture) -> Kernel:
     """Images and weights to scores, many images at once, nothing kept."""
-    f = Forward(architecture)
+    f = ManyImages(architecture)
     _schedule_layers(f, _by_images(f.scores))
     f.write("scores", f.scores, ("n", architecture.classes))
     return f.compile(trusting=True)
@@ -567,9 +730,9 @@ def _by_images(scores: Func) -> Func:
     return scores.split(m, b, rows, LANES, hl.TailStrategy.GuardWithIf).parallel(b)
 
 
-def _schedule_layers(f: Forward, tasks: Func) -> None:
+def _schedule_layers(f: ManyImages, tasks: Func) -> None:
     """Every layer within the task of a block: its maps stay in the core's own cache."""
-    stages = [f.x, f.c1, f.s2, f.c3, f.flat, f.c5, f.f6, f.output]
+    stages = [f.x, f.c1, f.s2, *f.at_points.values(), f.c3, f.flat, f.c5, f.f6, f.output]
     for stage in stages:
         stage.compute_at(tasks, b).bound_extent(lane, LANES).vectorize(lane, LANES)
         stage.never_partition_all()
@@ -632,24 +795,22 @@ def _tile_inputs(f: Func, total: Func, units: int, wide: int) -> None:
     shares.update().reorder(share, k, outer).vectorize(share).unroll(k)
 
 
-def _tile_convolutions(f: Forward) -> None:
-    """Accumulators in registers: C1 four columns by six maps, C3 a row of ten columns."""
+def _tile_convolutions(f: ManyImages) -> None:
+    """Accumulators in registers: the six points of a pair of columns by some maps."""
     column = hl.Var("column")
     f.flat.bound(k, 0, S4_FEATURES).split(k, k, column, S4_SIZE).unroll(column)
-    _tile(f.c1, f.sums["c1"], columns=4, maps=C1_MAPS)
-    _tile(f.c3, f.sums["c3"], columns=C3_SIZE, maps=1)
+    _tile_pairs(f.c1, f.sums["c1"], outputs=C1_MAPS, maps=3)
+    _tile_pairs(f.c3, f.sums["c3"], outputs=C3_MAPS, maps=4)
 
 
-def _tile(f: Func, total: Func, *, columns: int, maps: int) -> None:
+def _tile_pairs(f: Func, total: Func, *, outputs: int, maps: int) -> None:
     column, map_ = hl.Var("column"), hl.Var("map")
-    f.bound(m, 0, C1_MAPS if maps == C1_MAPS else C3_MAPS)
-    f.split(x, x, column, columns).split(m, m, map_, maps)
-    f.reorder(lane, column, map_, x, m, y).unroll(column).unroll(map_)
-    total.compute_at(f, x).bound_extent(lane, LANES).vectorize(lane)
-    total.unroll(x).unroll(m)
+    f.bound(m, 0, outputs).align_bounds(x, PAIR)
+    f.split(x, x, column, PAIR).split(m, m, map_, maps)
+    f.reorder(lane, column, map_, m, x, y).unroll(column).unroll(map_)
+    total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(point).unroll(m)
     r = total.rvars(0)
-    total.update().reorder(lane, x, m, r[0], r[1], r[2]).vectorize(lane)
-    total.update().unroll(x).unroll(m).unroll(r[0])
+    total.update().reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
 
 
 def _tile_dense(f: Func, total: Func) -> None:
@@ -670,15 +831,14 @@ def whole_vectors(n: int) -> int:
 # number of images in whole blocks.
 def block_extents(architecture: Architecture) -> dict[str, Extents]:
     """What `backward` writes and `gradients` reads."""
-    outgoing = len(architecture.connections.outgoing[0])
     extents: dict[str, Extents] = {
         "output.delta": ("b", architecture.classes, LANES),
         "f6.delta": ("b", F6_UNITS, LANES),
         "c5.delta": ("b", C5_UNITS, LANES),
-        "s4.rows": ("r", whole_vectors(S4_FEATURES)),
-        "c5.rows": ("r", whole_vectors(C5_UNITS)),
-        "f6.rows": ("r", whole_vectors(F6_UNITS)),
-        "c3.weight": ("b", C1_MAPS, outgoing, KERNEL_SIZE, KERNEL_SIZE, LANES),
+        "s4.rows": ("b", LANES, whole_vectors(S4_FEATURES)),
+        "c5.rows": ("b", LANES, whole_vectors(C5_UNITS)),
+        "f6.rows": ("b", LANES, whole_vectors(F6_UNITS)),
+        "c3.weight": ("b", C3_MAPS, C1_MAPS, KERNEL_SIZE, POINTS),
         "c3.bias": ("b", C3_MAPS, LANES),
         "c1.weight": ("b", C1_MAPS, KERNEL_SIZE, KERNEL_SIZE + 1, LANES),
     }
@@ -705,17 +865,20 @@ class Backward(Pipeline):
     def __init__(self, architecture: Architecture, forward: "_Learner | None" = None) -> None:
         super().__init__(architecture)
         arch = architecture
-        extents, self.found = weight_extents(arch), block_extents(arch)
+        extents = weight_extents(arch)
+        self.found: dict[str, Func] = {}
         self.tape: dict[str, Any]
         if forward is None:
             self.w = {name: self.read(name, extents[name]) for name in backward_weights(arch)}
             self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
             self.tape = {name: self.read(f"{name}.tape", e) for name, e in TAPE_EXTENTS.items()}
             given, delta = self.read("gradient", ("n", arch.classes)), hl.Func("output_delta")
+            self.n = given.dim(1).extent()
             delta[lane, k, b] = hl.select(is_spare(given), hl.f32(0), given[k, row_of(given)])
         else:
             self.inputs, self.w, self.masks = forward.inputs, forward.w, forward.masks
             self.tape = forward.tape
+            self.n = forward.pictures.indices.dim(0).extent()
             delta = self._cross_entropy(forward)
         output, tape = delta, self.tape
         self.leader: Func | None = None
@@ -740,17 +903,24 @@ class Backward(Pipeline):
         )
         c3 = self._unpool("s4", s4, tape["c3"])
         _by_windows(c3)
-        s2 = self._c3_inputs(c3)
-        c3_weight = self._c3_weights(c3)
+        deltas = deltas_at_points("c3_deltas", c3)
+        # Again rather than kept from the forward pass: it is little work, and much memory.
+        inputs = inputs_at_points("c3_inputs", tape["s2"])
+        if forward is None:
+            self.taps = taps_at_points("c3_taps", self.w["c3.weight"], arch.connections)
+        else:
+            self.taps = forward.taps["c3"]
+        s2 = self._c3_inputs(deltas)
+        c3_weight = self._c3_weights(inputs, deltas)
         c1_weight = self._c1_weights(s2)
 
-        self._write("c3.weight", c3_weight)
+        self._keep("c3.weight", c3_weight)
         for name, delta in (("output", output), ("f6", f6), ("c5", c5)):
-            self._write_copy(f"{name}.delta", delta)
+            self._keep_copy(f"{name}.delta", delta)
         for name, rows in features.items():
-            self._write_rows(f"{name}.rows", rows)
-        self._write_copy("c1.weight", c1_weight)
-        self._write_copy("c3.bias", self._map_sums(c3, C3_SIZE))
+            self._keep_rows(f"{name}.rows", rows)
+        self._keep_copy("c1.weight", c1_weight)
+        self._keep_copy("c3.bias", self._map_sums(c3, C3_SIZE))
         if arch.pooling.trainable:
             for name, delta, source, size in (
                 ("s2", s2, tape["c1"], S2_SIZE),
@@ -758,9 +928,9 @@ class Backward(Pipeline):
             ):
                 pooled = hl.Func(f"{name}_pooled")
                 pooled[lane, x, y, m, b] = arch.pooling.sum(window(source, x, y, m, b))
-                self._write_copy(f"{name}.coefficient", self._map_sums(delta, size, pooled))
-                self._write_copy(f"{name}.bias", self._map_sums(delta, size))
-        for stage in (output, f6, c5, flat, s4, c3, s2, c1_weight):
+                self._keep_copy(f"{name}.coefficient", self._map_sums(delta, size, pooled))
+                self._keep_copy(f"{name}.bias", self._map_sums(delta, size))
+        for stage in (output, f6, c5, flat, s4, c3, deltas, inputs, s2, c1_weight):
             stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
             stage.never_partition_all()
         if forward is not None:
@@ -773,6 +943,15 @@ class Backward(Pipeline):
                 stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
             _by_images(forward.scores).compute_with(c3_weight, b)
             self.write("scores", forward.scores, ("n", arch.classes))
+        self._add_up()
+
+    def finish(self, *others: str) -> Kernel:
+        """Machine code that writes what blocks find, the gradients and `others`, in this order."""
+        architecture = self.architecture
+        order = [f"{name}.blocks" for name in block_extents(architecture)]
+        order += [*weight_extents(architecture), *others]
+        self.outputs = {name: self.outputs[name] for name in order}
+        return self.compile(trusting=True)
 
     def _cross_entropy(self, forward: "_Learner") -> Func:
         """The gradient of the mean cross-entropy by the scores, label smoothing included."""
@@ -801,37 +980,36 @@ class Backward(Pipeline):
         self.loss = (top, power, total)
         return delta
 
-    def _write(self, name: str, f: Func) -> None:
-        """An output, in the one loop over the blocks."""
-        for variable, extent in zip(f.args(), reversed(self.found[name]), strict=True):
+    def _keep(self, name: str, f: Func) -> None:
+        """What is added up over the blocks, found in the one loop over them."""
+        extents = block_extents(self.architecture)[name]
+        for variable, extent in zip(f.args(), reversed(extents), strict=True):
             if isinstance(extent, int):
                 f.bound(variable, 0, extent)
+        self.found[name] = f
+        self.write(f"{name}.blocks", f, extents)
         f.parallel(b)
         if self.leader is None:
             self.leader = f
         else:
             f.compute_with(self.leader, b)
-        self.write(name, f, self.found[name])
 
-    def _write_copy(self, name: str, f: Func) -> None:
-        """What others read cannot be an output of their loop, but its copy can."""
+    def _keep_copy(self, name: str, f: Func) -> None:
+        """What others read cannot lead out of their loop, but its copy can."""
         copy, at = hl.Func(f"{name}_copy".replace(".", "_")), tuple(f.args())
         copy[at] = f[at]
         copy.vectorize(lane)
-        self._write(name, copy)
+        self._keep(name, copy)
 
-    def _write_rows(self, name: str, f: Func) -> None:
+    def _keep_rows(self, name: str, f: Func) -> None:
         """A layer's output image by image, so that weights, not images, can be the lanes."""
-        image, unit, units = hl.Var("image"), hl.Var("unit"), self.found[name][1]
+        image, unit = hl.Var("image"), hl.Var("unit")
         rows = hl.Func(name.replace(".", "_"))
         # Whole vectors: what lies beyond the last unit repeats it and is never stored.
         inputs = {"s4.rows": S4_FEATURES, "c5.rows": C5_UNITS, "f6.rows": F6_UNITS}[name]
-        rows[unit, image] = f[image % LANES, hl.min(unit, inputs - 1), image // LANES]
-        rows.bound(unit, 0, units).align_bounds(image, LANES)
-        inner = hl.Var("inner")
-        rows.split(image, b, inner, LANES).vectorize(unit, LANES).parallel(b)
-        rows.compute_with(self.leader, b)
-        self.write(name, rows, self.found[name])
+        rows[unit, image, b] = f[image, hl.min(unit, inputs - 1), b]
+        rows.vectorize(unit, LANES)
+        self._keep(name, rows)
 
     def _slope(self, name: str, back: Func) -> Func:
         """Through Dropout and the squashing function of a dense layer."""
@@ -897,69 +1075,61 @@ class Backward(Pipeline):
         f.update().vectorize(lane)
         return f
 
-    def _c3_weights(self, c3: Func) -> Func:
-        """The gradients of C3's kernels: a tile is a kernel's row for some links of one input map.
+    def _c3_weights(self, inputs: Func, deltas: Func) -> Func:
+        """The gradients of C3's kernels at the points.
 
         A partial sum for each lane and block, added at the end in one order: the same bits for any
         number of threads.
         """
-        connections = self.architecture.connections
-        outgoing = connections.outgoing
-        fan_out = len(outgoing[0])
-        column, row, j = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("j")
-        if connections.is_dense:
-            out = j
-        else:
-            flat = [connections.links[link][0] for links in outgoing for link in links]
-            out = lookup(flat, "c3_out")(m * fan_out + j)
-        f, tile = hl.Func("c3_weight"), hl.Func("c3_weight_tile")
-        r = hl.RDom([(0, C3_SIZE), (0, C3_SIZE)], "c3_weight_r")
-        tile[lane, column, row, j, m, b] = hl.f32(0)
-        tile[lane, column, row, j, m, b] += (
-            self.tape["s2"][lane, column + r[0], row + r[1], m, b] * c3[lane, r[0], r[1], out, b]
+        row, j = hl.Var("kernel_row"), hl.Var("j")
+        f, total = hl.Func("c3_weight"), hl.Func("c3_weight_tile")
+        r = hl.RDom([(0, C3_SIZE), (0, C3_SIZE // PAIR)], "c3_weight_r")
+        total[lane, row, j, m, point, b] = hl.f32(0)
+        total[lane, row, j, m, point, b] += (
+            inputs[lane, point, r[1], row + r[0], m, b] * deltas[lane, point, r[1], r[0], j, b]
         )
-        f[lane, column, row, j, m, b] = tile[lane, column, row, j, m, b]
-        wide = next(t for t in (5, 4, 2, 1) if fan_out % t == 0)
+        at = (row, j, m, point, b)
+        summed = _sum_of_lanes("c3_weight_lanes", lambda i: total[(i, *at)], *at)
+        f[point, row, m, j, b] = summed[at]
         inner = hl.Var("inner")
-        f.split(j, j, inner, wide).reorder(lane, column, inner, row, j, m, b)
-        f.vectorize(lane).unroll(column).unroll(inner)
-        tile.compute_at(f, row).bound_extent(lane, LANES).vectorize(lane)
-        tile.unroll(column).unroll(j)
-        tile.update().reorder(lane, column, j, r[0], r[1]).vectorize(lane).unroll(column).unroll(j)
+        f.split(j, j, inner, 4).reorder(row, inner, m, j, point, b).unroll(row).unroll(inner)
+        summed.compute_at(f, m).unroll(row).unroll(j)
+        summed.update().unroll(row).unroll(j)
+        total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(row).unroll(j)
+        total.update().reorder(lane, row, j, r[0], r[1]).vectorize(lane).unroll(row).unroll(j)
         return f
 
-    def _c3_inputs(self, c3: Func) -> Func:
-        """The gradient of S2's maps: scattered along a row held in registers.
+    def _c3_inputs(self, deltas: Func) -> Func:
+        """The gradient of S2's maps.
 
-        Each of C3's columns adds to five of S2's: no product with a border's zero.
+        Each pair of C3's columns adds to six of S2's: no product with a border's zero.
         """
-        connections = self.architecture.connections
-        outgoing = connections.outgoing
-        fan_out = len(outgoing[0])
-        row = hl.Func("s2_row")
-        r = hl.RDom([(0, KERNEL_SIZE), (0, C3_SIZE), (0, KERNEL_SIZE), (0, fan_out)], "s2_row_r")
-        kernel_column, column, kernel_row, j = r[0], r[1], r[2], r[3]
-        if connections.is_dense:
-            out, link = j, j * C1_MAPS + m
-        else:
-            link = lookup([i for links in outgoing for i in links], "c3_link")(m * fan_out + j)
-            out = lookup([out for out, _ in connections.links], "c3_link_out")(link)
-        source_row = y - kernel_row
+        total, spread, row, f = (hl.Func(f"s2_{n}") for n in ("total", "spread", "row", "delta"))
+        r = hl.RDom([(0, C3_MAPS), (0, KERNEL_SIZE)], "s2_r")
+        source_row = y - r[1]
         r.where((source_row >= 0) & (source_row < C3_SIZE))
-        row[lane, x, y, m, b] = hl.f32(0)
-        row[lane, column + kernel_column, y, m, b] += (
-            self.w["c3.weight"][kernel_column, kernel_row, link]
-            * c3[lane, column, hl.unsafe_promise_clamped(source_row, 0, C3_SIZE - 1), out, b]
+        source_row = hl.unsafe_promise_clamped(source_row, 0, C3_SIZE - 1)
+        total[lane, point, pair, y, m, b] = hl.f32(0)
+        total[lane, point, pair, y, m, b] += (
+            self.taps[point, r[0], r[1], m] * deltas[lane, point, pair, source_row, r[0], b]
         )
-        f = hl.Func("s2_delta")
+        found = [total[lane, i, pair, y, m, b] for i in range(POINTS)]
+        column = hl.Var("column")
+        spread[lane, column, pair, y, m, b] = one_of(column, evaluate_inputs_transposed(found))
+        c = hl.RDom([(0, POINTS), (0, C3_SIZE // PAIR)], "s2_columns")
+        row[lane, x, y, m, b] = hl.f32(0)
+        row[lane, PAIR * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
         f[lane, x, y, m, b] = self._squashed_pooling(
             row[lane, x, y, m, b], self.tape["s2"][lane, x, y, m, b]
         )
-        f.bound(x, 0, S2_SIZE).bound(y, 0, S2_SIZE).bound(m, 0, C1_MAPS).unroll(x)
-        f.reorder(lane, x, m, y, b)
+        f.bound(x, 0, S2_SIZE).bound(y, 0, S2_SIZE).bound(m, 0, C1_MAPS)
+        some, maps = hl.Var("some"), 3
+        f.split(m, m, some, maps).reorder(lane, x, some, m, y, b).unroll(x)
         row.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(x)
-        row.update().reorder(lane, kernel_column, column, kernel_row, j)
-        row.update().vectorize(lane).unroll(kernel_column).unroll(column)
+        row.update().reorder(lane, c[0], m, c[1]).vectorize(lane).unroll(c[0]).unroll(m)
+        total.compute_at(row, c[1]).bound_extent(lane, LANES).vectorize(lane)
+        total.unroll(point).unroll(m)
+        total.update().reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
         return f
 
     def _c1_weights(self, s2: Func) -> Func:
@@ -996,30 +1166,20 @@ class Backward(Pipeline):
         tile.update().unroll(column).unroll(m)
         return f
 
-
-class Gradients(Pipeline):
-    """From what each block says to every parameter's gradient."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture)
-        arch = architecture
+    def _add_up(self) -> None:
+        """From what each block says to every parameter's gradient."""
+        arch, found = self.architecture, self.found
         self.extents = weight_extents(arch)
-        self.found = found = {
-            name: self.read(f"{name}.blocks", e) for name, e in block_extents(arch).items()
-        }
-        self.blocks = found["c5.delta"].dim(2).extent()
-        outgoing = arch.connections.outgoing
-        fan_out = len(outgoing[0])
-
+        self.blocks = (self.n + LANES - 1) // LANES
         column, row, link = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("link")
         if arch.connections.is_dense:
-            position, into = link // C1_MAPS, link % C1_MAPS
+            out, into = link // C1_MAPS, link % C1_MAPS
         else:
-            order = [link for links in outgoing for link in links]
-            positions = [order.index(i) for i in range(len(order))]
-            place = lookup(positions, "c3_place")(link)
-            position, into = place % fan_out, place // fan_out
-        self._sum("c3.weight", (column, row, link), (column, row, position, into))
+            out, into = (
+                lookup([ends[i] for ends in arch.connections.links], f"c3_{name}")(link)
+                for i, name in enumerate(("out", "into"))
+            )
+        self._c3_weight((column, row, link), (row, into, out))
         self._sum("c1.weight", (column, row, m), (column, row, m))
         self._sum("c1.bias", (m,), (KERNEL_SIZE, 0, m), found["c1.weight"])
         self._sum("c3.bias", (m,), (m,))
@@ -1033,6 +1193,22 @@ class Gradients(Pipeline):
             self._radial_basis_centers(found["output.delta"], found["f6.rows"])
         else:
             self._outer("output", found["output.delta"], found["f6.rows"], F6_UNITS)
+
+    def _c3_weight(self, at: tuple[Any, ...], place: tuple[Expr, ...]) -> None:
+        """The gradient of C3's kernels: what the blocks found, taken back from the points."""
+        f, total = hl.Func("c3_weight_gradient"), hl.Func("c3_weight_total")
+        r = hl.RDom([(0, self.blocks)], "c3_weight_blocks")
+        column, row, link = at
+        total[point, row, link] = hl.f32(0)
+        total[point, row, link] += self.found["c3.weight"][(point, *place, r[0])]
+        f[at] = one_of(
+            column, evaluate_taps_transposed([total[i, row, link] for i in range(POINTS)])
+        )
+        for variable, extent in zip(at, reversed(self.extents["c3.weight"]), strict=True):
+            f.bound(variable, 0, extent)
+        f.unroll(column).parallel(link)
+        total.compute_at(f, row)
+        self.write("c3.weight", f, self.extents["c3.weight"])
 
     def _sum(
         self, name: str, at: tuple[Any, ...], place: tuple[Expr, ...], found: Any = None
@@ -1049,18 +1225,16 @@ class Gradients(Pipeline):
         lanes.update().vectorize(lane)
         for variable, extent in zip(at, reversed(self.extents[name]), strict=True):
             f.bound(variable, 0, extent)
-        if name == "c3.weight":
-            f.parallel(at[-1])
         self.write(name, f, self.extents[name])
 
     def _outer(self, name: str, delta: Any, rows: Any, inputs: int) -> None:
         """A dense layer: an outer product summed over the images, and the sum of its deltas."""
-        units = self.extents[f"{name}.bias"][0]
+        (units,) = (n for n in self.extents[f"{name}.bias"] if isinstance(n, int))
         f, total = hl.Func(f"{name}_weight_gradient"), hl.Func(f"{name}_weight_sum")
         unit = hl.Var("unit_index")
         r = hl.RDom([(0, LANES), (0, self.blocks)], f"{name}_outer_r")
         total[k, unit] = hl.f32(0)
-        total[k, unit] += rows[k, r[1] * LANES + r[0]] * delta[r[0], unit, r[1]]
+        total[k, unit] += rows[k, r[0], r[1]] * delta[r[0], unit, r[1]]
         f[k, unit] = total[k, unit]
         inner, column = hl.Var("inner"), hl.Var("column")
         vectors = next(t for t in (5, 4, 3, 2, 1) if (whole_vectors(inputs) // LANES) % t == 0)
@@ -1071,7 +1245,10 @@ class Gradients(Pipeline):
         f.split(k, k, column, wide, hl.TailStrategy.GuardWithIf)
         f.vectorize(column, LANES).reorder(column, inner, unit, k)
         if name != "output":
-            f.parallel(unit)
+            # Some inputs with many units: the inputs stay in the first-level cache.
+            task, tiles = hl.Var("task"), units // tile
+            f.split(unit, task, unit, next(t for t in (5, 7) if tiles % t == 0))
+            f.reorder(column, inner, unit, k, task).parallel(task)
         total.compute_at(f, unit).vectorize(k, LANES).unroll(k).unroll(unit)
         total.update().reorder(k, unit, r[0], r[1]).vectorize(k, LANES).unroll(k).unroll(unit)
         self.write(f"{name}.weight", f, self.extents[f"{name}.weight"])
@@ -1081,9 +1258,9 @@ class Gradients(Pipeline):
         """Of −Σ (x − w)²: 2 (x − w) for each score's gradient."""
         f, unit = hl.Func("centers_gradient"), hl.Var("unit_index")
         r = hl.RDom([(0, LANES), (0, self.blocks)], "centers_r")
-        center = self.read("output.centers", self.extents["output.centers"])
+        center = self.w["output.centers"]
         f[k, unit] = hl.f32(0)
-        difference = rows[k, r[1] * LANES + r[0]] - center[k, unit]
+        difference = rows[k, r[0], r[1]] - center[k, unit]
         f[k, unit] += hl.f32(2) * difference * delta[r[0], unit, r[1]]
         f.update().vectorize(k, 4)
         self.write("output.centers", f, self.extents["output.centers"])
@@ -1115,17 +1292,8 @@ def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Fun
 
 
 def backward(architecture: Architecture) -> Kernel:
-    """Weights, masks, tape and the scores' gradient to what each block says."""
-    pipeline = Backward(architecture)
-    pipeline.outputs = {name: pipeline.outputs[name] for name in block_extents(architecture)}
-    return pipeline.compile(trusting=True)
-
-
-def gradients(architecture: Architecture) -> Kernel:
-    """What each block says (and the codes, if there are any) to every parameter's gradient."""
-    pipeline = Gradients(architecture)
-    pipeline.outputs = {name: pipeline.outputs[name] for name in weight_extents(architecture)}
-    return pipeline.compile(trusting=True)
+    """Weights, masks, tape and the scores' gradient to every parameter's gradient."""
+    return Backward(architecture).finish()
 
 
 # --- The data path --------------------------------------------------------------------------------
@@ -1142,7 +1310,7 @@ class Pictures:
         self.ink = hl.ImageParam(hl.UInt(8), 3, "ink")
         self.indices = hl.ImageParam(hl.Int(64), 1, "indices")
         self.scaling = hl.ImageParam(hl.Float(32), 1, "scaling")
-        self.inputs = {"ink": self.ink, "indices": self.indices, "scaling": self.scaling}
+        self.inputs = {"ink": self.ink, "scaling": self.scaling, "indices": self.indices}
         pack(self.ink, ("all", INK_SIZE, INK_SIZE))
         pack(self.indices, ("n",))
         pack(self.scaling, (2,))
@@ -1221,7 +1389,7 @@ class Pictures:
         return between(upper, lower, hl.strict_float(row - hl.cast(hl.Float(32), top)))
 
 
-class _Learner(Forward):
+class _Learner(ManyImages):
     """A forward pass that picks its images from the training set itself."""
 
     def __init__(self, architecture: Architecture, distorted: bool) -> None:
@@ -1256,14 +1424,16 @@ def gather(distorted: bool) -> Kernel:
     return Kernel(call, tuple(pictures.inputs), ("images",))
 
 
-def learning(of: tuple[Architecture, bool]) -> Kernel:
-    """Pictures, weights, masks, labels and the loss's settings to what each block says, and scores.
+def learning(architecture: Architecture, *, distorted: bool = False) -> Kernel:
+    """Pictures, weights, masks, labels and the loss's settings to gradients and scores.
 
     Gather, forward, cross-entropy and backward in one task for each block: nothing leaves the cache
     but what the gradients are added up from.
     """
-    architecture, distorted = of
     pipeline = Backward(architecture, _Learner(architecture, distorted))
-    order = [*block_extents(architecture), "scores"]
-    pipeline.outputs = {name: pipeline.outputs[name] for name in order}
-    return pipeline.compile(trusting=True)
+    return pipeline.finish("scores")
+
+
+def learning_distorted(architecture: Architecture) -> Kernel:
+    """`learning` from distorted pictures."""
+    return learning(architecture, distorted=True)

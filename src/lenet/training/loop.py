@@ -166,6 +166,16 @@ def train(
     n_images = len(labels)
     batch_size = min(recipe.batch_size, n_images)
     steps = math.ceil(n_images / batch_size)
+    learn = engine.learner(
+        module.train(),
+        ink,
+        labels,
+        preprocessing,
+        label_smoothing=recipe.label_smoothing,
+        # An image of a short batch counts for no more than any other.
+        weight=1 / batch_size,
+    )
+    update = engine.updater(optimizer)
     cuda = [engine.device] if engine.device.type == "cuda" else []
 
     history = state.history if state is not None else ()
@@ -187,18 +197,8 @@ def train(
                 rate = learning_rate(recipe, step / (steps * recipe.epochs))
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                scores = engine.learn(
-                    module,
-                    ink,
-                    labels,
-                    batch,
-                    preprocessing,
-                    matrices,
-                    label_smoothing=recipe.label_smoothing,
-                    # An image of a short batch counts for no more than any other.
-                    weight=1 / batch_size,
-                )
-                optimizer.step()
+                scores = learn(batch, matrices)
+                update()
                 if recipe.weight_average:
                     decay = min(recipe.weight_average, (1 + step) / (10 + step))
                     torch._foreach_lerp_(averaged, followed, 1 - decay)
