@@ -42,8 +42,8 @@ def test_twenty_updates_are_those_of_torch_in_float64(name):
         update()
         reference.step()
     for a, b, first in zip(ours, theirs, start, strict=True):
-        moved = (b - first).abs().max()
-        assert (a - b).abs().max() <= 1e-5 * moved
+        assert (a - b).abs().max() <= 1e-6 * b.abs().max()  # float32 sums, rounded each step
+        assert (b - first).abs().max() > 1e-3
 
 
 def test_torch_goes_on_where_the_kernel_stopped_and_back():

@@ -386,14 +386,6 @@ def interpolate_transposed(d: Sequence[Expr]) -> list[Expr]:
     return [d[0], d[0] + d[1], d[0] - d[1], d[0] + 2 * d[1], d[0] - 2 * d[1], d[1]]
 
 
-def one_of(index: Expr, values: Sequence[Expr]) -> Expr:
-    """The value with that index; unrolled over the index, a loop computes what it needs alone."""
-    chosen = values[-1]
-    for i in reversed(range(len(values) - 1)):
-        chosen = hl.select(index == i, values[i], chosen)
-    return chosen
-
-
 def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
     """A convolution's kernels at the points: [input map, kernel row, output map, point].
 
@@ -407,7 +399,7 @@ def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
         ends = [(out, i) for out in range(outputs) for i in range(inputs)]
         is_link = lookup([int(e in of) for e in ends], f"{name}_is_link")(link) == 1
         link = lookup([of.get(e, 0) for e in ends], f"{name}_link")(link)
-    value = one_of(point, evaluate_taps([weight[i, row, link] for i in range(KERNEL_SIZE)]))
+    value = hl.mux(point, evaluate_taps([weight[i, row, link] for i in range(KERNEL_SIZE)]))
     f[point, m, row, into] = value if is_link is None else hl.select(is_link, value, hl.f32(0))
     f.bound(point, 0, POINTS).bound(m, 0, outputs)
     f.bound(row, 0, KERNEL_SIZE).bound(into, 0, inputs)
@@ -419,7 +411,7 @@ def inputs_at_points(name: str, source: Any) -> Func:
     """A convolution's input maps at the points: [block, map, row, pair, point, image]."""
     f = hl.Func(name)
     neighbours = [source[lane, PAIR * pair + i, y, m, b] for i in range(POINTS)]
-    f[lane, point, pair, y, m, b] = one_of(point, evaluate_inputs(neighbours))
+    f[lane, point, pair, y, m, b] = hl.mux(point, evaluate_inputs(neighbours))
     return f.bound(point, 0, POINTS).unroll(point)
 
 
@@ -427,7 +419,7 @@ def deltas_at_points(name: str, delta: Func) -> Func:
     """A convolution's deltas at the points: [block, map, row, pair, point, image]."""
     f = hl.Func(name)
     neighbours = [delta[lane, PAIR * pair + i, y, m, b] for i in range(PAIR)]
-    f[lane, point, pair, y, m, b] = one_of(point, interpolate_transposed(neighbours))
+    f[lane, point, pair, y, m, b] = hl.mux(point, interpolate_transposed(neighbours))
     return f.bound(point, 0, POINTS).unroll(point)
 
 
@@ -677,7 +669,7 @@ class ManyImages(Forward):
             taps[point, m, r[0], r[1]] * inputs[lane, point, pair, y + r[0], r[1], b]
         )
         found = [total[lane, i, x // PAIR, y, m, b] for i in range(POINTS)]
-        z = one_of(x % PAIR, interpolate(found)) + w[f"{name}.bias"][m]
+        z = hl.mux(x % PAIR, interpolate(found)) + w[f"{name}.bias"][m]
         f[lane, x, y, m, b] = self.architecture.activation.value(z)
         self.sums[name] = total
         return f
@@ -1115,7 +1107,7 @@ class Backward(Pipeline):
         )
         found = [total[lane, i, pair, y, m, b] for i in range(POINTS)]
         column = hl.Var("column")
-        spread[lane, column, pair, y, m, b] = one_of(column, evaluate_inputs_transposed(found))
+        spread[lane, column, pair, y, m, b] = hl.mux(column, evaluate_inputs_transposed(found))
         c = hl.RDom([(0, POINTS), (0, C3_SIZE // PAIR)], "s2_columns")
         row[lane, x, y, m, b] = hl.f32(0)
         row[lane, PAIR * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
@@ -1201,7 +1193,7 @@ class Backward(Pipeline):
         column, row, link = at
         total[point, row, link] = hl.f32(0)
         total[point, row, link] += self.found["c3.weight"][(point, *place, r[0])]
-        f[at] = one_of(
+        f[at] = hl.mux(
             column, evaluate_taps_transposed([total[i, row, link] for i in range(POINTS)])
         )
         for variable, extent in zip(at, reversed(self.extents["c3.weight"]), strict=True):
