@@ -4,7 +4,6 @@ import copy
 import ctypes
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from operator import attrgetter
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
+from lenet.data.preprocessing import INK_SIZE, PADDED_SIZE, Preprocessing
 from lenet.errors import EngineError
 from lenet.kernels import threads
 from lenet.networks import LeNet
@@ -42,7 +41,7 @@ from lenet.networks.tutorial import Tutorial
 if TYPE_CHECKING:
     from lenet.kernels import stages
 
-_SHELF = 4  # tapes kept, of different batch sizes
+_ROOMS = 4  # kept, for different numbers of images
 _ONLY = "the kernels are for float32 on the CPU"
 
 
@@ -128,7 +127,7 @@ class FusedNetwork(nn.Module):
         if not gradients:
             return plan.code(False).score(images, plan.folded(parameters))
         masks = plan.masks(len(images))
-        return _fused(plan.code(bool(masks)), images, masks, *parameters)
+        return _fused(plan.code(bool(masks)), masks, images, *parameters)
 
     def learner(
         self, ink: Tensor, labels: Tensor, preprocessing: Preprocessing, loss: Tensor
@@ -167,12 +166,12 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, code: "_Code", images: Tensor, masks: tuple[Tensor, ...], *parameters: Tensor
+        ctx: Any, code: "_Code", masks: tuple[Tensor, ...], images: Tensor, *parameters: Tensor
     ) -> Tensor:
-        ctx.code, ctx.masks, ctx.lease = code, masks, code.lease(len(images))
-        # Saved for torch's check that nobody changes them before the backward pass.
-        ctx.save_for_backward(*parameters)
-        return code.forward(images, masks, parameters, ctx.lease.tape)
+        ctx.code, ctx.masks = code, masks
+        # Nothing in between is kept: what a layer found is dearer to store than to find again.
+        ctx.save_for_backward(images, *parameters)
+        return code.score(images, parameters, masks)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -181,8 +180,8 @@ class _Fused(torch.autograd.Function):
                 "the fused engine has no second derivatives (create_graph=True); "
                 "use the torch engine for them"
             )
-        parameters: tuple[Tensor, ...] = ctx.saved_tensors
-        gradients = ctx.code.backward(gradient.contiguous(), ctx.masks, parameters, ctx.lease.tape)
+        images, *parameters = ctx.saved_tensors
+        gradients = ctx.code.backward(images, gradient.contiguous(), parameters, ctx.masks)
         needed = ctx.needs_input_grad[3:]
         if not all(needed):
             gradients = [g if wanted else None for g, wanted in zip(gradients, needed, strict=True)]
@@ -472,10 +471,10 @@ class _Learner:
     ) -> None:
         self.plan, self.parameters, self.n_images, self.labels = plan, parameters, len(ink), labels
         self.set = [_owned(ink.contiguous()), _owned(_scaling(preprocessing))]
-        self.loss = loss
+        self.settings = _owned(loss)
         self.version = -1  # of the labels: whether they are in range is checked once
         self.places: list[tuple[int, int]] = []
-        self.rooms = lru_cache(maxsize=_SHELF)(partial(_Room, plan.code(False)))
+        self.rooms = lru_cache(maxsize=_ROOMS)(partial(_Room, plan.code(False)))
 
     def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
         """Learn from some images: their scores."""
@@ -490,10 +489,11 @@ class _Learner:
         room.choose(indices, matrices)
         code.kernel("learning" if matrices is None else "learning_distorted")(
             *self.set,
+            self.answers,
             *room.chosen,
+            self.settings,
             *self.weights,
             *map(_mask_view, masks),
-            *self.answers,
             *room.found,
             *self.gradients,
             room.scores_view,
@@ -503,7 +503,7 @@ class _Learner:
     def _take_labels(self) -> None:
         _check_range("label", self.labels, self.plan.classes, "classes")
         self.version = self.labels._version
-        self.answers = [_owned(self.labels.contiguous()), _owned(self.loss)]
+        self.answers = _owned(self.labels.contiguous())
 
     def _take_parameters(self) -> None:
         self.held = [_gradient(p) for p in self.parameters]
@@ -514,13 +514,18 @@ class _Learner:
 
 
 class _Room:
-    """What a step with so many images reads and writes beside the weights."""
+    """What a step with so many images reads and writes beside the weights.
 
-    def __init__(self, code: "_Code", n: int, distorted: bool) -> None:
-        self.indices = torch.empty(n, dtype=torch.int64)
+    Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: it is kept.
+    """
+
+    def __init__(self, code: "_Code", n: int, distorted: bool = False) -> None:
+        classes = code.architecture.classes
+        self.indices, self.scores = torch.arange(n), torch.empty(n, classes)
         self.matrices = torch.empty(n, 2, 3) if distorted else None
-        self.scores = torch.empty(n, code.architecture.classes)
-        self.chosen = [_owned(t) for t in (self.indices, self.matrices) if t is not None]
+        # Without distortions images and their scores' gradient might be given: here they are not.
+        others = [self.matrices] if distorted else [torch.empty(0, 32, 32), torch.empty(1, classes)]
+        self.chosen = [*map(_owned, (self.indices, *others))]
         self.found = code.room(-(-n // code.lanes))
         self.scores_view = _owned(self.scores)
 
@@ -566,25 +571,6 @@ def _mask_view(mask: Tensor) -> Any:
     return _view(mask.data_ptr(), tuple(mask.shape))
 
 
-class _Tape:
-    """What a forward pass keeps for its backward pass; it goes back to the shelf after use."""
-
-    def __init__(self, code: "_Code", n: int) -> None:
-        self.n = n
-        self.blocks = -(-n // code.lanes)
-        self.views = code.arrays(code.stages.TAPE_EXTENTS, self.blocks)
-
-
-class _Lease:
-    """A tape in use: until the graph that holds it is gone."""
-
-    def __init__(self, code: "_Code", tape: _Tape) -> None:
-        self.code, self.tape = code, tape
-
-    def __del__(self) -> None:
-        self.code.shelf.append(self.tape)
-
-
 def _owned(array: Tensor) -> Any:
     """Halide's view of a tensor whose memory it keeps alive."""
     import halide
@@ -603,14 +589,14 @@ class _Code:
         extents = s.weight_extents(architecture)
         self.extents: list[tuple[int, ...]] = list(extents.values())
         self.size = sum(math.prod(e) for e in self.extents)
-        names = list(extents)
-        self.read = [names.index(name) for name in s.backward_weights(architecture)]
         self.unflatten: Any = torch._C._nn.unflatten_dense_tensors
-        # Fresh memory costs a page fault every 4 KB, more than the arithmetic on it: it is kept.
-        self.shelf: deque[_Tape] = deque(maxlen=_SHELF)
-        self.found = lru_cache(maxsize=_SHELF)(self.room)
-        self.finding = threading.Lock()
-        self.views = lru_cache(maxsize=2 * _SHELF)(self._views)
+        self.rooms = lru_cache(maxsize=_ROOMS)(partial(_Room, self))
+        self.rooms_lock = threading.Lock()
+        self.views = lru_cache(maxsize=2 * _ROOMS)(self._views)
+        # What the kernel reads where images and their scores' gradient are given, and does not use.
+        ink, labels = torch.zeros(1, INK_SIZE, INK_SIZE, dtype=torch.uint8), torch.zeros(1).long()
+        self.no_set = [*map(_owned, (ink, torch.zeros(2), labels))]
+        self.no_loss = _owned(torch.zeros(2))
 
     def kernel(self, name: str) -> Any:
         """Compiled code by its name in `stages`."""
@@ -625,78 +611,51 @@ class _Code:
     def _views(self, addresses: tuple[int, ...]) -> list[Any]:
         return [_view(at, extents) for at, extents in zip(addresses, self.extents, strict=True)]
 
-    def score(self, images: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    def score(
+        self, images: Tensor, parameters: Sequence[Tensor], masks: tuple[Tensor, ...] = ()
+    ) -> Tensor:
         """Scores with nothing kept."""
         n, classes = len(images), self.architecture.classes
         scores = torch.empty(n, classes)
-        self.kernel("forward_bulk" if n > 1 else "forward_one")(
-            _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
-            *self.weights(parameters),
-            _view(scores.data_ptr(), (n, classes)),
-        )
-        return scores
-
-    def forward(
-        self,
-        images: Tensor,
-        masks: tuple[Tensor, ...],
-        parameters: Sequence[Tensor],
-        tape: _Tape,
-    ) -> Tensor:
-        """Scores, with the tape written."""
-        n, classes = tape.n, self.architecture.classes
-        scores = torch.empty(n, classes)
-        self.kernel("forward_training")(
+        self.kernel("forward_bulk" if n > 1 or masks else "forward_one")(
             _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
             *self.weights(parameters),
             *map(_mask_view, masks),
-            *tape.views,
             _view(scores.data_ptr(), (n, classes)),
         )
         return scores
 
     def backward(
         self,
+        images: Tensor,
         gradient: Tensor,
-        masks: tuple[Tensor, ...],
         parameters: Sequence[Tensor],
-        tape: _Tape,
+        masks: tuple[Tensor, ...],
     ) -> list[Tensor]:
         """Every parameter's gradient, all in one piece of memory."""
-        weights = self.weights(parameters)
+        n = len(images)
         gradients: list[Tensor] = self.unflatten(torch.empty(self.size), parameters)
-        with self.finding:
-            self.kernel("backward")(
-                *(weights[i] for i in self.read),
+        with self.rooms_lock:
+            room = self.rooms(n)
+            self.kernel("learning")(
+                *self.no_set,
+                room.chosen[0],
+                _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
+                _view(gradient.data_ptr(), (n, self.architecture.classes)),
+                self.no_loss,
+                *self.weights(parameters),
                 *map(_mask_view, masks),
-                *tape.views,
-                _view(gradient.data_ptr(), (tape.n, self.architecture.classes)),
-                *self.found(tape.blocks),
+                *room.found,
                 *self.weights(gradients),
+                room.scores_view,
             )
         return gradients
 
-    def lease(self, n: int) -> _Lease:
-        """A tape for so many images, from the shelf if one is there."""
-        for _ in range(len(self.shelf)):
-            try:
-                tape = self.shelf.popleft()
-            except IndexError:  # another thread took it
-                break
-            if tape.n == n:
-                return _Lease(self, tape)
-            self.shelf.append(tape)
-        return _Lease(self, _Tape(self, n))
-
     def room(self, blocks: int) -> list[Any]:
-        """Room for what so many blocks find."""
-        return self.arrays(self.stages.block_extents(self.architecture), blocks)
-
-    def arrays(self, extents: dict[str, Any], blocks: int) -> list[Any]:
-        """Uninitialised arrays for so many blocks; torch puts them on cache lines."""
+        """Uninitialised arrays for what so many blocks find; torch puts them on cache lines."""
         return [
-            _owned(torch.empty([blocks if isinstance(e, str) else e for e in extent]))
-            for extent in extents.values()
+            _owned(torch.empty([blocks if isinstance(e, str) else e for e in extents]))
+            for extents in self.stages.block_extents(self.architecture).values()
         ]
 
 

@@ -462,18 +462,6 @@ def mask_extents(architecture: Architecture) -> dict[str, Extents]:
     return {"c5.mask": ("n", C5_UNITS), "f6.mask": ("n", F6_UNITS)}
 
 
-TAPE_EXTENTS: dict[str, Extents] = {
-    "x": ("b", PADDED_SIZE, PADDED_SIZE, LANES),
-    "c1": ("b", C1_MAPS, C1_SIZE, C1_SIZE, LANES),
-    "s2": ("b", C1_MAPS, S2_SIZE, S2_SIZE, LANES),
-    "c3": ("b", C3_MAPS, C3_SIZE, C3_SIZE, LANES),
-    "s4": ("b", S4_FEATURES, LANES),
-    "c5": ("b", C5_UNITS, LANES),
-    "f6": ("b", F6_UNITS, LANES),
-}
-"""What the backward pass needs of the forward pass: squashed, before Dropout."""
-
-
 class Pipeline:
     """A network's pipeline under construction: inputs and outputs by name."""
 
@@ -540,7 +528,7 @@ class Forward(Pipeline):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         arch = architecture
-        self.rows = hl.Func("rows")
+        self.rows, self.row = hl.Func("rows"), y
         self.x = self._input()
         self.w = w = {name: self.read(name, e) for name, e in weight_extents(arch).items()}
         self.masks = masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
@@ -694,20 +682,6 @@ def is_spare(array: Any) -> Expr:
     return b * LANES + lane >= array.dim(array.dimensions() - 1).extent()
 
 
-def forward_training(architecture: Architecture) -> Kernel:
-    """Images and weights to scores and the tape."""
-    f = ManyImages(architecture)
-    _schedule_layers(f, _by_images(f.scores))
-    for name, stage in f.tape.items():
-        # What others read cannot be an output of their loop, but its copy from the cache can.
-        copy, at = hl.Func(f"{name}_tape"), tuple(stage.args())
-        copy[at] = stage[at]
-        copy.bound(lane, 0, LANES).vectorize(lane).parallel(b).compute_with(f.scores, b)
-        f.write(name, copy, TAPE_EXTENTS[name])
-    f.write("scores", f.scores, ("n", architecture.classes))
-    return f.compile(trusting=True)
-
-
 def forward_bulk(architecture: Architecture) -> Kernel:
     """Images and weights to scores, many images at once, nothing kept."""
     f = ManyImages(architecture)
@@ -731,7 +705,7 @@ def _schedule_layers(f: ManyImages, tasks: Func) -> None:
     if f.rows.defined():
         # A row of sixteen images side by side: in place, their pixels would share one line of the
         # first-level cache.
-        f.rows.compute_at(f.x, y).bound_extent(lane, LANES).vectorize(x, LANES)
+        f.rows.compute_at(f.x, f.row).bound_extent(lane, LANES).vectorize(x, LANES)
     _tile_convolutions(f)
     for name in ("c5", "f6", "output"):
         _tile_dense(getattr(f, name), f.sums[name])
@@ -841,37 +815,20 @@ def block_extents(architecture: Architecture) -> dict[str, Extents]:
     return extents
 
 
-def backward_weights(architecture: Architecture) -> list[str]:
-    """The parameters that the backward pass reads."""
-    read = ["c3.weight", "c5.weight", "f6.weight"]
-    read += ["s2.coefficient", "s4.coefficient"] if architecture.pooling.trainable else []
-    return [*read, "output.centers" if architecture.output == "rbf" else "output.weight"]
-
-
 class Backward(Pipeline):
-    """From the scores' gradient and the tape to what each block of images says of the parameters.
+    """From images and answers to scores and every parameter's gradient.
 
-    Like the forward pass a task for each block, through all layers.
+    A task for each block of images goes forward and back through all layers; what the blocks say
+    of the parameters is added up afterwards.
     """
 
-    def __init__(self, architecture: Architecture, forward: "_Learner | None" = None) -> None:
-        super().__init__(architecture)
-        arch = architecture
-        extents = weight_extents(arch)
+    def __init__(self, forward: "Learner") -> None:
+        arch = forward.architecture
+        super().__init__(arch)
+        self.inputs, self.w, self.masks = forward.inputs, forward.w, forward.masks
+        self.tape, self.taps = forward.tape, forward.taps["c3"]
         self.found: dict[str, Func] = {}
-        self.tape: dict[str, Any]
-        if forward is None:
-            self.w = {name: self.read(name, extents[name]) for name in backward_weights(arch)}
-            self.masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
-            self.tape = {name: self.read(f"{name}.tape", e) for name, e in TAPE_EXTENTS.items()}
-            given, delta = self.read("gradient", ("n", arch.classes)), hl.Func("output_delta")
-            self.n = given.dim(1).extent()
-            delta[lane, k, b] = hl.select(is_spare(given), hl.f32(0), given[k, row_of(given)])
-        else:
-            self.inputs, self.w, self.masks = forward.inputs, forward.w, forward.masks
-            self.tape = forward.tape
-            self.n = forward.pictures.indices.dim(0).extent()
-            delta = self._cross_entropy(forward)
+        delta = self._cross_entropy(forward)
         output, tape = delta, self.tape
         self.leader: Func | None = None
         features = {
@@ -898,10 +855,6 @@ class Backward(Pipeline):
         deltas = deltas_at_points("c3_deltas", c3)
         # Again rather than kept from the forward pass: it is little work, and much memory.
         inputs = inputs_at_points("c3_inputs", tape["s2"])
-        if forward is None:
-            self.taps = taps_at_points("c3_taps", self.w["c3.weight"], arch.connections)
-        else:
-            self.taps = forward.taps["c3"]
         s2 = self._c3_inputs(deltas)
         c3_weight = self._c3_weights(inputs, deltas)
         c1_weight = self._c1_weights(s2)
@@ -925,34 +878,22 @@ class Backward(Pipeline):
         for stage in (output, f6, c5, flat, s4, c3, deltas, inputs, s2, c1_weight):
             stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
             stage.never_partition_all()
-        if forward is not None:
-            _schedule_layers(forward, c3_weight)
-            if forward.x.num_update_definitions():
-                forward.x.update().vectorize(lane)
-            for stage in forward.pictures.stages:
-                stage.compute_at(c3_weight, b)
-            for stage in self.loss:
-                stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
-            _by_images(forward.scores).compute_with(c3_weight, b)
-            self.write("scores", forward.scores, ("n", arch.classes))
-        self._add_up()
+        for stage in self.loss:
+            stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
+        _schedule_layers(forward, c3_weight)
+        forward.schedule_input(c3_weight)
+        _by_images(forward.scores).compute_with(c3_weight, b)
+        self._add_up((forward.n + LANES - 1) // LANES)
+        self.write("scores", forward.scores, ("n", arch.classes))
 
-    def finish(self, *others: str) -> Kernel:
-        """Machine code that writes what blocks find, the gradients and `others`, in this order."""
-        architecture = self.architecture
-        order = [f"{name}.blocks" for name in block_extents(architecture)]
-        order += [*weight_extents(architecture), *others]
-        self.outputs = {name: self.outputs[name] for name in order}
-        return self.compile(trusting=True)
-
-    def _cross_entropy(self, forward: "_Learner") -> Func:
-        """The gradient of the mean cross-entropy by the scores, label smoothing included."""
+    def _cross_entropy(self, forward: "Learner") -> Func:
+        """The scores' gradient: the given one, or the cross-entropy's, label smoothing included."""
         classes = self.architecture.classes
         labels, indices = hl.ImageParam(hl.Int(64), 1, "labels"), forward.pictures.indices
         pack(labels, ("all",))
         self.inputs["labels"] = labels
         # Label smoothing, and what an image counts for: one over the batch.
-        settings = self.read("loss", (2,))
+        settings = self.read("settings", (2,))
         top, power, total, delta = (
             hl.Func(f"output_{n}") for n in ("top", "power", "total", "delta")
         )
@@ -967,6 +908,9 @@ class Backward(Pipeline):
             hl.f32(0),
         )
         error = settings[1] * (power[lane, k, b] / total[lane, b] - target)
+        if forward.given is not None:
+            gradient = self.read("gradient", ("n", classes))
+            error = hl.select(forward.given, gradient[k, row_of(gradient)], error)
         delta[lane, k, b] = hl.select(is_spare(indices), hl.f32(0), error)
         total.update().vectorize(lane)
         self.loss = (top, power, total)
@@ -1158,11 +1102,10 @@ class Backward(Pipeline):
         tile.update().unroll(column).unroll(m)
         return f
 
-    def _add_up(self) -> None:
+    def _add_up(self, blocks: Expr) -> None:
         """From what each block says to every parameter's gradient."""
-        arch, found = self.architecture, self.found
+        arch, found, self.blocks = self.architecture, self.found, blocks
         self.extents = weight_extents(arch)
-        self.blocks = (self.n + LANES - 1) // LANES
         column, row, link = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("link")
         if arch.connections.is_dense:
             out, into = link // C1_MAPS, link % C1_MAPS
@@ -1283,11 +1226,6 @@ def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Fun
     return f
 
 
-def backward(architecture: Architecture) -> Kernel:
-    """Weights, masks, tape and the scores' gradient to every parameter's gradient."""
-    return Backward(architecture).finish()
-
-
 # --- The data path --------------------------------------------------------------------------------
 
 
@@ -1319,13 +1257,16 @@ class Pictures:
         last = hl.max(self.ink.dim(2).extent() - 1, 0)
         return hl.clamp(hl.cast(hl.Int(32), self.indices[n]), 0, last)
 
-    def fill(self, f: Func, at: tuple[Any, ...], n: Expr) -> None:
-        """Define `f` at `at` (which has `x` and `y`, within the 32×32) from the n-th picture."""
+    def fill(self, f: Func, at: tuple[Any, ...], n: Expr, rows: Expr = INK_SIZE) -> None:
+        """Define `f` at `at` (which has `x` and `y`, within the 32×32) from the n-th picture.
+
+        Without distortions, from so many of its rows.
+        """
         if self.matrices is not None:
             f[at] = self._scaled(self._warped(n))
             return
         f[at] = self.scaling[1]
-        r = hl.RDom([(0, INK_SIZE), (0, INK_SIZE)], "ink_r")
+        r = hl.RDom([(0, INK_SIZE), (0, rows)], "ink_r")
         level = hl.cast(hl.Float(32), self.ink[r[0], r[1], self.chosen(n)])
         places = {"x": r[0] + BORDER, "y": r[1] + BORDER}
         f[tuple(places.get(v.name(), v) for v in at)] = self._scaled(level)
@@ -1381,18 +1322,46 @@ class Pictures:
         return between(upper, lower, hl.strict_float(row - hl.cast(hl.Float(32), top)))
 
 
-class _Learner(ManyImages):
-    """A forward pass that picks its images from the training set itself."""
+class Learner(ManyImages):
+    """A forward pass over chosen pictures of a set or, undistorted, over images that are given.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    distorted : bool
+    """
+
+    given: Expr | None = None
 
     def __init__(self, architecture: Architecture, distorted: bool) -> None:
         self.pictures = Pictures(distorted)
         super().__init__(architecture)
         self.inputs = self.pictures.inputs | self.inputs
+        self.n = self.pictures.indices.dim(0).extent()
 
     def _input(self) -> Func:
-        f = hl.Func("x")
-        self.pictures.fill(f, (lane, x, y, b), row_of(self.pictures.indices))
+        f, at = hl.Func("x"), (lane, x, y, b)
+        row = row_of(self.pictures.indices)
+        if self.pictures.matrices is not None:
+            self.pictures.fill(f, at, row)
+            return f
+        images = self.read("images", ("n", PADDED_SIZE, PADDED_SIZE))
+        self.given = images.dim(2).extent() > 0
+        self.pictures.fill(f, at, row, hl.select(self.given, 0, INK_SIZE))
+        self.rows[x, lane, y, b] = images[x, y, row_of(images)]
+        rows = hl.select(self.given, PADDED_SIZE, 0)
+        r = hl.RDom([(0, PADDED_SIZE), (0, rows)], "images_r")
+        f[lane, r[0], r[1], b] = self.rows[r[0], lane, r[1], b]
+        self.row = r[1]
         return f
+
+    def schedule_input(self, tasks: Func) -> None:
+        """Where pictures and images become lanes."""
+        for i in range(self.x.num_update_definitions()):
+            r = self.x.rvars(i)
+            self.x.update(i).reorder(lane, r[0], r[1]).vectorize(lane)
+        for stage in self.pictures.stages:
+            stage.compute_at(tasks, b)
 
 
 def gather(distorted: bool) -> Kernel:
@@ -1417,13 +1386,20 @@ def gather(distorted: bool) -> Kernel:
 
 
 def learning(architecture: Architecture, *, distorted: bool = False) -> Kernel:
-    """Pictures, weights, masks, labels and the loss's settings to gradients and scores.
+    """A set or given images, and the weights, to gradients and scores.
 
     Gather, forward, cross-entropy and backward in one task for each block: nothing leaves the cache
     but what the gradients are added up from.
     """
-    pipeline = Backward(architecture, _Learner(architecture, distorted))
-    return pipeline.finish("scores")
+    step = Backward(Learner(architecture, distorted))
+    chosen = ["indices", "matrices"] if distorted else ["indices", "images", "gradient"]
+    read = ["ink", "scaling", "labels", *chosen, "settings"]
+    read += [*weight_extents(architecture), *mask_extents(architecture)]
+    written = [f"{name}.blocks" for name in block_extents(architecture)]
+    written += [*weight_extents(architecture), "scores"]
+    step.inputs = {name: step.inputs[name] for name in read}
+    step.outputs = {name: step.outputs[name] for name in written}
+    return step.compile(trusting=True)
 
 
 def learning_distorted(architecture: Architecture) -> Kernel:
