@@ -528,7 +528,7 @@ class Forward(Pipeline):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         arch = architecture
-        self.rows, self.row = hl.Func("rows"), y
+        self.rows = hl.Func("rows")
         self.x = self._input()
         self.w = w = {name: self.read(name, e) for name, e in weight_extents(arch).items()}
         self.masks = masks = {name: self.read(name, e) for name, e in mask_extents(arch).items()}
@@ -662,6 +662,14 @@ class ManyImages(Forward):
         self.sums[name] = total
         return f
 
+    def schedule_input(self, tasks: Func) -> None:
+        """Where images become lanes, within a block's task."""
+        self._schedule_rows(y)
+
+    def _schedule_rows(self, row: Any) -> None:
+        """A row of sixteen images side by side: in place, their pixels would share a cache line."""
+        self.rows.compute_at(self.x, row).bound_extent(lane, LANES).vectorize(x, LANES)
+
 
 def masked(f: Func, mask: Any | None) -> Func:
     """Dropout: `f` times a mask that torch has drawn, image by image."""
@@ -702,10 +710,7 @@ def _schedule_layers(f: ManyImages, tasks: Func) -> None:
     for stage in stages:
         stage.compute_at(tasks, b).bound_extent(lane, LANES).vectorize(lane, LANES)
         stage.never_partition_all()
-    if f.rows.defined():
-        # A row of sixteen images side by side: in place, their pixels would share one line of the
-        # first-level cache.
-        f.rows.compute_at(f.x, f.row).bound_extent(lane, LANES).vectorize(x, LANES)
+    f.schedule_input(tasks)
     _tile_convolutions(f)
     for name in ("c5", "f6", "output"):
         _tile_dense(getattr(f, name), f.sums[name])
@@ -793,10 +798,8 @@ def whole_vectors(n: int) -> int:
     return -(-n // LANES) * LANES
 
 
-# What the backward pass finds out block by block; added up over the blocks afterwards. "r" is the
-# number of images in whole blocks.
 def block_extents(architecture: Architecture) -> dict[str, Extents]:
-    """What `backward` writes and `gradients` reads."""
+    """What the blocks of images say of the parameters, before it is added up."""
     extents: dict[str, Extents] = {
         "output.delta": ("b", architecture.classes, LANES),
         "f6.delta": ("b", F6_UNITS, LANES),
@@ -881,7 +884,6 @@ class Backward(Pipeline):
         for stage in self.loss:
             stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
         _schedule_layers(forward, c3_weight)
-        forward.schedule_input(c3_weight)
         _by_images(forward.scores).compute_with(c3_weight, b)
         self._add_up((forward.n + LANES - 1) // LANES)
         self.write("scores", forward.scores, ("n", arch.classes))
@@ -1352,11 +1354,12 @@ class Learner(ManyImages):
         rows = hl.select(self.given, PADDED_SIZE, 0)
         r = hl.RDom([(0, PADDED_SIZE), (0, rows)], "images_r")
         f[lane, r[0], r[1], b] = self.rows[r[0], lane, r[1], b]
-        self.row = r[1]
         return f
 
     def schedule_input(self, tasks: Func) -> None:
-        """Where pictures and images become lanes."""
+        """Where pictures and images become lanes, within a block's task."""
+        if self.given is not None:
+            self._schedule_rows(self.x.rvars(1)[1])
         for i in range(self.x.num_update_definitions()):
             r = self.x.rvars(i)
             self.x.update(i).reorder(lane, r[0], r[1]).vectorize(lane)
