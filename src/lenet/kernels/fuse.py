@@ -116,7 +116,7 @@ class FusedNetwork(nn.Module):
         network = self.network
         network.check(images)
         plan = self._current_plan()
-        parameters = plan.parameters(network)
+        parameters = plan.parameters()
         gradients = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
         reason = plan.unsupported(parameters, gradients) or plan.unknown(images)
         self.__dict__["fallback"] = reason
@@ -145,7 +145,7 @@ class FusedNetwork(nn.Module):
             None where torch must do it: `fallback` says why.
         """
         plan = self._current_plan()
-        parameters = plan.parameters(self.network)
+        parameters = plan.parameters()
         reason = plan.unsupported(parameters, True)
         self.__dict__["fallback"] = reason
         if reason is not None:
@@ -222,12 +222,15 @@ class _Plan:
             if isinstance(layer, nn.BatchNorm2d)
         )
         self._codes: dict[bool, _Code] = {}
+        self.places: list[tuple[dict[str, Tensor], str]] = []
         if self.reason is None:
             self._architecture = self._describe(network)
-            self.names = tuple(
-                name.split(".") for name in _stages().weight_extents(self._architecture(False))
-            )
-            self.layouts = [(p.shape, torch.float32, True) for p in self.parameters(network)]
+            for name in _stages().weight_extents(self._architecture(False)):
+                layer, part = name.split(".")
+                module: Any = network._modules[layer]
+                trained = module._parameters.get(part) is not None
+                self.places.append((module._parameters if trained else module._buffers, part))
+            self.layouts = [(p.shape, torch.float32, True) for p in self.parameters()]
 
     def code(self, dropout: bool) -> "_Code":
         """The network's kernels."""
@@ -236,16 +239,9 @@ class _Plan:
             code = self._codes[dropout] = _code(self._architecture(dropout))
         return code
 
-    def parameters(self, network: LeNet) -> tuple[Tensor, ...]:
+    def parameters(self) -> tuple[Tensor, ...]:
         """The tensors the kernels read, in their order, as they are now."""
-        if self.reason is not None:
-            return ()
-        tensors = []
-        for layer, part in self.names:
-            module: Any = network._modules[layer]
-            tensor = module._parameters.get(part)
-            tensors.append(module._buffers[part] if tensor is None else tensor)
-        return tuple(tensors)
+        return tuple([registry[name] for registry, name in self.places])
 
     def unsupported(self, parameters: Sequence[Tensor], gradients: bool) -> str | None:
         """Why the network must run in torch now, or None."""
@@ -278,7 +274,7 @@ class _Plan:
             return _ONLY
         if images.shape[-1] != PADDED_SIZE or images.shape[-2] != PADDED_SIZE:
             return f"the kernels are for {PADDED_SIZE}×{PADDED_SIZE} images"
-        if len(images) == 0:
+        if images.shape[0] == 0:
             return "there are no images"
         if images.requires_grad and torch.is_grad_enabled():
             return "gradients with respect to the images are wanted"
@@ -615,7 +611,7 @@ class _Code:
         self, images: Tensor, parameters: Sequence[Tensor], masks: tuple[Tensor, ...] = ()
     ) -> Tensor:
         """Scores with nothing kept."""
-        n, classes = len(images), self.architecture.classes
+        n, classes = images.shape[0], self.architecture.classes
         scores = torch.empty(n, classes)
         self.kernel("forward_bulk" if n > 1 or masks else "forward_one")(
             _view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
