@@ -197,3 +197,19 @@ def test_labels_that_are_strided_are_read_right():
         FUSED.learner(module, ink, answers, PAPER_1998, weight=1 / 20)(torch.arange(20))
         found.append(module.network.c1.weight.grad.clone())
     assert torch.equal(*found)
+
+
+def test_slices_of_an_order_are_checked_for_what_they_hold():
+    module, (ink, labels) = FUSED.compile(drawn("tutorial")).train(), a_set()
+    learn = FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 8)
+    order = torch.arange(90)
+    learn(order[:8])
+    order[20] = -1
+    learn(order[:8])  # what is wrong lies elsewhere
+    with pytest.raises(IndexError, match="-1"):
+        learn(order[16:24])
+    order[20] = 20
+    learn(order[16:24])
+    order[3] = 90  # in place, after the whole was found in order
+    with pytest.raises(IndexError, match="90"):
+        learn(order[:8])

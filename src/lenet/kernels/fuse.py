@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,6 +189,7 @@ class _Fused(torch.autograd.Function):
 
 
 _layout = attrgetter("shape", "dtype", "is_cpu")
+_grad = attrgetter("grad")
 _any_global_hook: Callable[[], bool] = _has_any_global_hook
 _fused: Callable[..., Tensor] = _Fused.apply
 
@@ -437,8 +438,8 @@ def gather(
 def _check_range(what: str, numbers: Tensor, n: int, of: str) -> None:
     """Refuse numbers that are not 0 … n − 1; there is at least one."""
     array = numbers.numpy()
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= n:
+    if np.maximum.reduce(array.view(np.uint64)) >= n:  # where what is negative is large
+        low, high = int(array.min()), int(array.max())
         raise IndexError(f"{what} {low if low < 0 else high} is out of range for {n} {of}")
 
 
@@ -468,16 +469,24 @@ class _Learner:
         self.plan, self.parameters, self.n_images, self.labels = plan, parameters, len(ink), labels
         self.set = [_owned(ink.contiguous()), _owned(_scaling(preprocessing))]
         self.settings = _owned(loss)
+        self.order: Tensor | None = None
+        self.order_version = -1
         self.version = -1  # of the labels: whether they are in range is checked once
-        self.places: list[tuple[int, int]] = []
+        self.places: list[int] = []
+        self.grads: list[Tensor | None] = []
         self.rooms = lru_cache(maxsize=_ROOMS)(partial(_Room, plan.code(False)))
 
     def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
         """Learn from some images: their scores."""
-        _check_range("index", indices, self.n_images, "images")
+        # Batches are slices of an epoch's order: it is checked as a whole, once.
+        whole = indices if indices._base is None else indices._base
+        if whole is not self.order or whole._version != self.order_version:
+            self._check_order(whole, indices)
         if self.labels._version != self.version:
             self._take_labels()
-        if [*map(_place, self.parameters)] != self.places:
+        if [*map(Tensor.data_ptr, self.parameters)] != self.places or not all(
+            map(is_, map(_grad, self.parameters), self.grads)
+        ):
             self._take_parameters()
         masks = self.plan.masks(len(indices))
         code = self.plan.code(bool(masks))
@@ -496,6 +505,14 @@ class _Learner:
         )
         return room.scores.clone()
 
+    def _check_order(self, whole: Tensor, indices: Tensor) -> None:
+        try:
+            _check_range("index", whole, self.n_images, "images")
+        except (IndexError, ValueError):  # what is wrong may lie elsewhere
+            _check_range("index", indices, self.n_images, "images")
+        else:
+            self.order, self.order_version = whole, whole._version
+
     def _take_labels(self) -> None:
         _check_range("label", self.labels, self.plan.classes, "classes")
         self.version = self.labels._version
@@ -506,7 +523,8 @@ class _Learner:
         self.gradients, self.weights = map(
             self.plan.code(False).weights, (self.held, self.parameters)
         )
-        self.places = [*map(_place, self.parameters)]
+        self.places = [*map(Tensor.data_ptr, self.parameters)]
+        self.grads = [*map(_grad, self.parameters)]
 
 
 class _Room:
@@ -530,12 +548,6 @@ class _Room:
         self.indices.copy_(indices)
         if self.matrices is not None:
             self.matrices.copy_(torch.from_numpy(matrices))
-
-
-def _place(parameter: Tensor) -> tuple[int, int]:
-    """Where a parameter and its gradient are."""
-    gradient = parameter.grad
-    return parameter.data_ptr(), 0 if gradient is None else gradient.data_ptr()
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -1143,7 +1143,7 @@ class Backward(Pipeline):
         )
         for variable, extent in zip(at, reversed(self.extents["c3.weight"]), strict=True):
             f.bound(variable, 0, extent)
-        f.unroll(column).parallel(link)
+        f.unroll(column)
         total.compute_at(f, row)
         self.write("c3.weight", f, self.extents["c3.weight"])
 
