@@ -1221,9 +1221,12 @@ def _func(array: Any, name: str) -> Func:
 def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Func:
     """The sum over the 16 lanes, in one fixed order."""
     f = hl.Func(name)
-    r = hl.RDom([(0, _SUMMED_AT_ONCE)], f"{name}_r")
+    quarter = LANES // 4
+    r = hl.RDom([(0, quarter)], f"{name}_r")
     f[variables] = hl.f32(0)
-    f[variables] += of(r[0]) + of(r[0] + _SUMMED_AT_ONCE)
+    f[variables] += (of(r[0]) + of(r[0] + 2 * quarter)) + (
+        of(r[0] + quarter) + of(r[0] + 3 * quarter)
+    )
     f.update().atomic().vectorize(r[0])
     return f
 
