@@ -386,6 +386,20 @@ def interpolate_transposed(d: Sequence[Expr]) -> list[Expr]:
     return [d[0], d[0] + d[1], d[0] - d[1], d[0] + 2 * d[1], d[0] - 2 * d[1], d[1]]
 
 
+def dense_tap(
+    name: str, weight: Any, connections: Connections, column: Any, row: Expr, into: Expr
+) -> Expr:
+    """What the output map `m` weighs an input map with; 0 where there is no link."""
+    place = m * connections.inputs + into
+    if connections.is_dense:
+        return weight[column, row, place]
+    of = {ends: i for i, ends in enumerate(connections.links)}
+    every = [(out, i) for out in range(len(connections.table)) for i in range(connections.inputs)]
+    is_link = lookup([int(ends in of) for ends in every], f"{name}_is_link")(place) == 1
+    link = lookup([of.get(ends, 0) for ends in every], f"{name}_link")(place)
+    return hl.select(is_link, weight[column, row, link], hl.f32(0))
+
+
 def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
     """A convolution's kernels at the points: [input map, kernel row, output map, point].
 
@@ -393,14 +407,8 @@ def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
     """
     row, into, f = hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
     inputs, outputs = connections.inputs, len(connections.table)
-    link, is_link = m * inputs + into, None
-    if not connections.is_dense:
-        of = {ends: i for i, ends in enumerate(connections.links)}
-        ends = [(out, i) for out in range(outputs) for i in range(inputs)]
-        is_link = lookup([int(e in of) for e in ends], f"{name}_is_link")(link) == 1
-        link = lookup([of.get(e, 0) for e in ends], f"{name}_link")(link)
-    value = hl.mux(point, evaluate_taps([weight[i, row, link] for i in range(KERNEL_SIZE)]))
-    f[point, m, row, into] = value if is_link is None else hl.select(is_link, value, hl.f32(0))
+    taps = [dense_tap(name, weight, connections, i, row, into) for i in range(KERNEL_SIZE)]
+    f[point, m, row, into] = hl.mux(point, evaluate_taps(taps))
     f.bound(point, 0, POINTS).bound(m, 0, outputs)
     f.bound(row, 0, KERNEL_SIZE).bound(into, 0, inputs)
     f.compute_root().reorder(m, point, row, into).unroll(point)
@@ -719,6 +727,26 @@ def _schedule_layers(f: ManyImages, tasks: Func) -> None:
 class _OneImage(Forward):
     images_in_block = 1
 
+    def _convolution(
+        self, name: str, source: Func, connections: Connections, w: dict[str, Any]
+    ) -> Func:
+        """C1 as it is; C3 from taps that lie side by side for all its maps, which are lanes."""
+        if name == "c1":
+            return super()._convolution(name, source, connections, w)
+        total, f, self.taps = hl.Func("c3_sum"), hl.Func("c3"), hl.Func("c3_taps")
+        column, row, into = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("into")
+        self.taps[m, column, row, into] = dense_tap(
+            "c3", w["c3.weight"], connections, column, row, into
+        )
+        r = hl.RDom([(0, KERNEL_SIZE), (0, KERNEL_SIZE), (0, connections.inputs)], "c3_r")
+        total[m, lane, x, y, b] = w["c3.bias"][m]
+        total[m, lane, x, y, b] += (
+            self.taps[m, r[0], r[1], r[2]] * source[lane, x + r[0], y + r[1], r[2], b]
+        )
+        f[lane, x, y, m, b] = self.architecture.activation.value(total[m, lane, x, y, b])
+        self.sums[name] = total
+        return f
+
 
 def forward_one(architecture: Architecture) -> Kernel:
     """One image and the weights to its scores: the lanes are columns, then inputs of a unit."""
@@ -727,10 +755,12 @@ def forward_one(architecture: Architecture) -> Kernel:
     for stage in stages:
         stage.compute_root().bound_extent(lane, 1).bound_extent(b, 1).never_partition_all()
     # Wider than a map's last columns: they are computed twice rather than one by one.
-    for stage, wide in ((f.x, LANES), (f.s2, 8), (f.s4, 4)):
+    for stage, wide in ((f.x, LANES), (f.s2, 8)):
         stage.vectorize(x, wide, hl.TailStrategy.ShiftInwards)
+    f.s4.bound(m, 0, C3_MAPS).reorder_storage(m, lane, x, y, b).vectorize(m, LANES)
+    f.s4.reorder(m, x, y)
     _tile_columns(f.c1, f.sums["c1"], wide=LANES, maps=C1_MAPS, rows=2)
-    _tile_columns(f.c3, f.sums["c3"], wide=8, maps=8, rows=2)
+    _tile_maps(f.c3, f.sums["c3"], f.taps)
     for name, units, wide in (
         ("c5", C5_UNITS, _SUMMED_AT_ONCE),
         ("f6", F6_UNITS, _SUMMED_AT_ONCE),
@@ -750,6 +780,16 @@ def _tile_columns(f: Func, total: Func, *, wide: int, maps: int, rows: int) -> N
     total.compute_at(f, x).vectorize(x).unroll(y).unroll(m)
     r = total.rvars(0)
     total.update().reorder(x, y, m, r[0], r[1], r[2]).vectorize(x).unroll(y).unroll(m)
+
+
+def _tile_maps(f: Func, total: Func, taps: Func) -> None:
+    """Accumulators in registers: a vector of maps, by the columns of a row."""
+    taps.compute_root().bound(m, 0, C3_MAPS).vectorize(m, LANES).never_partition_all()
+    f.bound(m, 0, C3_MAPS).bound(x, 0, C3_SIZE).reorder_storage(m, lane, x, y, b)
+    f.reorder(m, x, y).vectorize(m, LANES).unroll(x)
+    total.compute_at(f, y).vectorize(m, LANES).unroll(x)
+    r = total.rvars(0)
+    total.update().reorder(m, x, r[0], r[1], r[2]).vectorize(m, LANES).unroll(x)
 
 
 def _tile_inputs(f: Func, total: Func, units: int, wide: int) -> None:
