@@ -213,3 +213,17 @@ def test_slices_of_an_order_are_checked_for_what_they_hold():
     order[3] = 90  # in place, after the whole was found in order
     with pytest.raises(IndexError, match="90"):
         learn(order[:8])
+
+
+def test_ink_at_any_address_is_read_right():
+    module, (ink, labels) = FUSED.compile(drawn("tutorial")).train(), a_set()
+    found = []
+    for shift in (0, 1, 2):
+        store = torch.zeros(ink.numel() + shift, dtype=torch.uint8)
+        moved = store[shift:].view_as(ink).copy_(ink)
+        FUSED.learner(module, moved, labels, PAPER_1998, weight=1 / 20)(torch.arange(20))
+        found.append(module.network.c1.weight.grad.clone())
+        images = FUSED.gather(moved, torch.arange(20), PAPER_1998)
+        assert torch.equal(images, TORCH.gather(ink, torch.arange(20), PAPER_1998))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])

@@ -430,7 +430,7 @@ def gather(
     chosen = [indices.contiguous()]
     if matrices is not None:
         chosen.append(torch.from_numpy(np.ascontiguousarray(matrices)))
-    arguments = (ink.contiguous(), _scaling(preprocessing), *chosen, images[:, 0])
+    arguments = (_words(ink), _scaling(preprocessing), *chosen, images[:, 0])
     _kernel("gather", matrices is not None)(*map(_owned, arguments))
     return images
 
@@ -441,6 +441,12 @@ def _check_range(what: str, numbers: Tensor, n: int, of: str) -> None:
     if np.maximum.reduce(array.view(np.uint64)) >= n:  # where what is negative is large
         low, high = int(array.min()), int(array.max())
         raise IndexError(f"{what} {low if low < 0 else high} is out of range for {n} {of}")
+
+
+def _words(ink: Tensor) -> Tensor:
+    """Levels four by four, as the kernels read them."""
+    ink = ink.contiguous()
+    return (ink.clone() if ink.storage_offset() % 4 else ink).view(torch.uint32)
 
 
 def _scaling(preprocessing: Preprocessing) -> Tensor:
@@ -467,7 +473,7 @@ class _Learner:
         loss: Tensor,
     ) -> None:
         self.plan, self.parameters, self.n_images, self.labels = plan, parameters, len(ink), labels
-        self.set = [_owned(ink.contiguous()), _owned(_scaling(preprocessing))]
+        self.set = [_owned(_words(ink)), _owned(_scaling(preprocessing))]
         self.settings = _owned(loss)
         self.order: Tensor | None = None
         self.order_version = -1
@@ -603,7 +609,7 @@ class _Code:
         self.views = lru_cache(maxsize=2 * _ROOMS)(self._views)
         # What the kernel reads where images and their scores' gradient are given, and does not use.
         ink, labels = torch.zeros(1, INK_SIZE, INK_SIZE, dtype=torch.uint8), torch.zeros(1).long()
-        self.no_set = [*map(_owned, (ink, torch.zeros(2), labels))]
+        self.no_set = [*map(_owned, (_words(ink), torch.zeros(2), labels))]
         self.no_loss = _owned(torch.zeros(2))
 
     def kernel(self, name: str) -> Any:

@@ -1274,6 +1274,9 @@ def _sum_of_lanes(name: str, of: Callable[[Expr], Expr], *variables: Any) -> Fun
 # --- The data path --------------------------------------------------------------------------------
 
 
+LEVELS = 4  # in a word of ink
+
+
 class Pictures:
     """Chosen pictures of a uint8 set, padded with paper, distorted if wanted, and scaled.
 
@@ -1282,11 +1285,12 @@ class Pictures:
     """
 
     def __init__(self, distorted: bool) -> None:
-        self.ink = hl.ImageParam(hl.UInt(8), 3, "ink")
+        # Four levels at a time: what makes picking slow is the number of loads.
+        self.ink = hl.ImageParam(hl.UInt(32), 3, "ink")
         self.indices = hl.ImageParam(hl.Int(64), 1, "indices")
         self.scaling = hl.ImageParam(hl.Float(32), 1, "scaling")
         self.inputs = {"ink": self.ink, "scaling": self.scaling, "indices": self.indices}
-        pack(self.ink, ("all", INK_SIZE, INK_SIZE))
+        pack(self.ink, ("all", INK_SIZE, INK_SIZE // LEVELS))
         pack(self.indices, ("n",))
         pack(self.scaling, (2,))
         self.stages: list[Func] = []
@@ -1312,9 +1316,14 @@ class Pictures:
             return
         f[at] = self.scaling[1]
         r = hl.RDom([(0, INK_SIZE), (0, rows)], "ink_r")
-        level = hl.cast(hl.Float(32), self.ink[r[0], r[1], self.chosen(n)])
+        level = hl.cast(hl.Float(32), hl.cast(hl.Int(32), self._level(r, n)))
         places = {"x": r[0] + BORDER, "y": r[1] + BORDER}
         f[tuple(places.get(v.name(), v) for v in at)] = self._scaled(level)
+
+    def _level(self, r: Any, n: Expr) -> Expr:
+        """The level at column and row `r`, 0 … 255: a word's first byte is its lowest."""
+        word = self.ink[r[0] // LEVELS, r[1], self.chosen(n)]
+        return (word >> hl.cast(hl.UInt(32), 8 * (r[0] % LEVELS))) & 255
 
     def _scaled(self, level: Expr) -> Expr:
         return hl.strict_float(hl.strict_float(level * self.scaling[0]) + self.scaling[1])
@@ -1325,8 +1334,7 @@ class Pictures:
         paper, self.cells = hl.Func("paper"), hl.Func("cells")
         paper[x, y, n] = hl.cast(hl.UInt(32), 0)
         r = hl.RDom([(0, INK_SIZE), (0, INK_SIZE)], "paper_r")
-        picked = self.ink[r[0], r[1], self.chosen(n)]
-        paper[r[0] + 1, r[1] + 1, n] = hl.cast(hl.UInt(32), picked)
+        paper[r[0] + 1, r[1] + 1, n] = self._level(r, n)
         # Each cell's four corners side by side, so that one look-up fetches all of them.
         self.cells[x, y, n] = (
             paper[x, y, n]
@@ -1403,9 +1411,11 @@ class Learner(ManyImages):
         """Where pictures and images become lanes, within a block's task."""
         if self.given is not None:
             self._schedule_rows(self.x.rvars(1)[1])
+        level = hl.RVar("level")
         for i in range(self.x.num_update_definitions()):
             r = self.x.rvars(i)
-            self.x.update(i).reorder(lane, r[0], r[1]).vectorize(lane)
+            update = self.x.update(i).split(r[0], r[0], level, LEVELS)
+            update.reorder(lane, level, r[0], r[1]).vectorize(lane).unroll(level)
         for stage in self.pictures.stages:
             stage.compute_at(tasks, b)
 
