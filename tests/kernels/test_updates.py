@@ -14,6 +14,7 @@ FUSED, TORCH = select_engine("fused", "cpu"), select_engine("torch", "cpu")
 OPTIMIZERS = {
     "adam": (torch.optim.Adam, {}),
     "adam, decay": (torch.optim.Adam, {"weight_decay": 0.1}),
+    "adam, decoupled": (torch.optim.Adam, {"weight_decay": 0.1, "decoupled_weight_decay": True}),
     "adamw": (torch.optim.AdamW, {"weight_decay": 0.1, "betas": (0.8, 0.99), "eps": 1e-6}),
 }
 
@@ -78,9 +79,10 @@ def test_a_parameter_without_a_gradient_stays():
         lambda p: torch.optim.SGD(p, 1e-2),
         lambda p: torch.optim.Adam(p, 1e-2, amsgrad=True),
         lambda p: torch.optim.Adam(p, 1e-2, maximize=True),
+        lambda p: torch.optim.Adam(p, 1e-2, differentiable=True),
         lambda p: torch.optim.Adam([q.double() for q in p], 1e-2),
     ],
-    ids=["sgd", "amsgrad", "maximize", "float64"],
+    ids=["sgd", "amsgrad", "maximize", "differentiable", "float64"],
 )
 def test_what_the_kernel_does_not_cover_takes_its_own_step(make):
     optimizer = make([p.detach() for p in two_parameters()])

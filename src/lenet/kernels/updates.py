@@ -31,7 +31,7 @@ def updater(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
                     continue
                 state = optimizer.state[parameter] or _begin(optimizer, parameter)
                 state["step"] += 1
-                settings.numpy()[:] = _settings(optimizer, group, float(state["step"]))
+                settings.numpy()[:] = _settings(group, float(state["step"]))
                 arrays = [parameter.grad, parameter, state["exp_avg"], state["exp_avg_sq"]]
                 where = [array.data_ptr() for array in arrays]
                 known, views = places.get(parameter, ([], []))
@@ -48,13 +48,16 @@ def _is_covered(optimizer: torch.optim.Optimizer) -> bool:
     if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
         return False
     hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
-    plain = not any(hooks) and not any(
-        group[option] for group in optimizer.param_groups for option in ("amsgrad", "maximize")
-    )
-    return plain and all(
-        p.is_cpu and p.dtype is torch.float32 and p.is_contiguous()
-        for group in optimizer.param_groups
-        for p in group["params"]
+    options = "amsgrad", "maximize", "capturable", "differentiable"
+    plain = not any(group[option] for group in optimizer.param_groups for option in options)
+    return (
+        plain
+        and not any(hooks)
+        and all(
+            p.is_cpu and p.dtype is torch.float32 and p.is_contiguous()
+            for group in optimizer.param_groups
+            for p in group["params"]
+        )
     )
 
 
@@ -66,11 +69,11 @@ def _begin(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Ten
     return state
 
 
-def _settings(optimizer: Any, group: dict[str, Any], step: float) -> tuple[float, ...]:
+def _settings(group: dict[str, Any], step: float) -> tuple[float, ...]:
     """The numbers of `_SETTINGS` for one step."""
     first, second = group["betas"]
     rate, decay = float(group["lr"]), group["weight_decay"]
-    apart = isinstance(optimizer, torch.optim.AdamW)
+    apart = group["decoupled_weight_decay"]
     return (
         1 - rate * decay if apart else 1.0,
         0.0 if apart else decay,
