@@ -114,7 +114,7 @@ class Engine:
         *,
         label_smoothing: float = 0.0,
         weight: float,
-    ) -> "Learner":
+    ) -> Learner:
         """All of a training step but the update: pick images, score them, find the gradient.
 
         The fused engine does it in one task for each sixteen images, so that nothing in between
@@ -182,7 +182,8 @@ class Engine:
         """What to call instead of `optimizer.step`: the same arithmetic on all of the cores.
 
         The fused engine has a kernel for Adam and AdamW over float32; it reads and writes the
-        optimizer's own state. Any other optimizer takes its own step.
+        optimizer's own state. Any other optimizer takes its own step, and so does one that now has
+        step hooks.
         """
         if self.name == "fused":
             from lenet.kernels.updates import updater

@@ -544,7 +544,8 @@ class _Room:
         self.indices, self.scores = torch.arange(n), torch.empty(n, classes)
         self.matrices = torch.empty(n, 2, 3) if distorted else None
         # Without distortions images and their scores' gradient might be given: here they are not.
-        others = [self.matrices] if distorted else [torch.empty(0, 32, 32), torch.empty(1, classes)]
+        not_given = torch.empty(0, PADDED_SIZE, PADDED_SIZE), torch.empty(1, classes)
+        others = not_given if self.matrices is None else (self.matrices,)
         self.chosen = [*map(_owned, (self.indices, *others))]
         self.found = code.room(-(-n // code.lanes))
         self.scores_view = _owned(self.scores)
