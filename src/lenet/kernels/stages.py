@@ -6,12 +6,15 @@ a scalar broadcast to the lanes. Halide lists the innermost dimension first: suc
 indexed ``f[lane, column, row, map, block]``.
 """
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import halide as hl
+import numpy as np
 
 from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE
 from lenet.networks.frame import (
@@ -34,7 +37,7 @@ C1_SIZE, C3_SIZE = convolved(PADDED_SIZE), convolved(S2_SIZE)
 Expr = Any
 Func = Any
 
-lane, x, y, m, b, k, pair, point = hl.vars("lane x y m b k pair point")
+lane, x, y, m, b, k, group, point = hl.vars("lane x y m b k group point")
 
 
 # --- Activations: an expression, and its derivative from the output -------------------------
@@ -306,76 +309,121 @@ class Architecture:
 
 # --- A convolution along a row in fewer products --------------------------------------------------
 
-# Two neighbouring outputs with their five taps and six inputs are a piece of a product of
-# polynomials, and that is known from its values at six points: six products instead of ten.
-# (Toom 1963, Cook 1966; Winograd, Arithmetic Complexity of Computations, 1980.) The points are
-# 0, 1, -1, 2, -2 and infinity. Of a linear map the backward pass takes the transpose.
-PAIR, POINTS = 2, 6
+
+@dataclass(frozen=True)
+class Points:
+    """Where the polynomials of a row of a convolution are known: 0, ±p for each pair, infinity.
+
+    Neighbouring outputs with their taps and inputs are a piece of a product of polynomials, and
+    that is known from its values at as many points as there are inputs: so many products, instead
+    of outputs times taps. (Toom 1963, Cook 1966; Winograd, Arithmetic Complexity of Computations,
+    1980.) Of each linear map the backward pass takes the transpose.
+
+    Parameters
+    ----------
+    outputs : int
+        Neighbours that are computed together.
+    pairs : tuple of float
+        p, of the points p and -p.
+    zero : bool
+        Whether 0 is a point.
+    """
+
+    outputs: int
+    pairs: tuple[float, ...]
+    zero: bool
+
+    @property
+    def count(self) -> int:
+        """The number of points, products, and inputs."""
+        return self.zero + 2 * len(self.pairs) + 1
+
+    def evaluate(self, c: Sequence[Expr]) -> list[Expr]:
+        """A polynomial's coefficients, lowest power first → its values at the points."""
+        values = [c[0]] if self.zero else []
+        for p in self.pairs:
+            powers = [p**i for i in range(len(c))]
+            even, odd = _dot(powers[::2], c[::2]), _dot(powers[1::2], c[1::2])
+            values += [even + odd, even - odd]
+        return [*values, c[-1]]
+
+    def evaluate_transposed(self, v: Sequence[Expr], n: int) -> list[Expr]:
+        """Values at the points → `n` sums over the points; of products, the outputs."""
+        zero, pairs, infinity = self._apart(v)
+        parts = [[plus + minus for plus, minus in pairs], [plus - minus for plus, minus in pairs]]
+        sums = [_dot([p**i for p in self.pairs], parts[i % 2]) for i in range(n)]
+        return [sum(zero, sums[0]), *sums[1:-1], sums[-1] + infinity]
+
+    def evaluate_taps(self, w: Sequence[Expr]) -> list[Expr]:
+        """Taps → their values at the points, each over its distances to the other points."""
+        return self._over_distances(self.evaluate(w))
+
+    def evaluate_taps_transposed(self, v: Sequence[Expr]) -> list[Expr]:
+        """Sums of products at the points → what they say of the taps."""
+        return self.evaluate_transposed(self._over_distances(v), KERNEL_SIZE)
+
+    def evaluate_inputs(self, d: Sequence[Expr]) -> list[Expr]:
+        """Neighbouring inputs → their values at the points."""
+        # Polynomials that vanish at all other points: a polynomial in x², times x if 0 is one of
+        # them, times x + p for the point p.
+        vanishing, d_x = self._vanishing(), d[self.zero :]
+        values = [_dot(vanishing, d[::2])] if self.zero else []
+        for p in self.pairs:
+            others = self._vanishing(p)
+            low, high = _dot([p * c for c in others], d_x[::2]), _dot(others, d_x[1::2])
+            values += [high + low, high - low]
+        return [*values, _dot(vanishing, d_x[::2])]
+
+    def evaluate_inputs_transposed(self, v: Sequence[Expr]) -> list[Expr]:
+        """Sums of products at the points → what they say of the inputs."""
+        zero, pairs, infinity = self._apart(v)
+        terms: list[list[tuple[float, Expr]]] = [[] for _ in range(self.count)]
+
+        def add(lowest: int, coefficients: Sequence[float], value: Expr) -> None:
+            for i, c in enumerate(coefficients):
+                terms[lowest + 2 * i].append((c, value))
+
+        for p, (plus, minus) in zip(self.pairs, pairs, strict=True):
+            others = self._vanishing(p)
+            add(self.zero, [p * c for c in others], plus - minus)
+            add(self.zero + 1, others, plus + minus)
+        add(self.zero, self._vanishing(), infinity)
+        for value in zero:
+            add(0, self._vanishing(), value)
+        return [_dot(*zip(*some, strict=True)) for some in terms]
+
+    def _apart(self, v: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]], Expr]:
+        """Values at the points: at 0 (or none), at the pairs, at infinity."""
+        zero, pairs = list(v[: self.zero]), v[self.zero : -1]
+        return zero, list(zip(pairs[::2], pairs[1::2], strict=True)), v[-1]
+
+    def _vanishing(self, but: float = 0) -> list[float]:
+        """The product of x² - p² over the pairs `but` one: its coefficients in x²."""
+        c = [1.0]
+        for p in self.pairs:
+            if p != but:
+                c = [low - p**2 * high for low, high in zip([0.0, *c], [*c, 0.0], strict=True)]
+        return c
+
+    def _over_distances(self, v: Sequence[Expr]) -> list[Expr]:
+        """Values over the product of their point's distances to the other finite points."""
+        points = [0.0] * self.zero + [sign * p for p in self.pairs for sign in (1, -1)]
+        distances = [math.prod(a - b for b in points if b != a) for a in points]
+        return [*(_dot([1 / d], [u]) for d, u in zip(distances, v[:-1], strict=True)), v[-1]]
 
 
-def evaluate_inputs(d: Sequence[Expr]) -> list[Expr]:
-    """Six neighbours in a row → six values at the points."""
-    even, odd = d[4] - 4 * d[2], d[3] - 4 * d[1]
-    further_even, further_odd = d[4] - d[2], 2 * (d[3] - d[1])
-    return [
-        4 * d[0] - 5 * d[2] + d[4],
-        even + odd,
-        even - odd,
-        further_even + further_odd,
-        further_even - further_odd,
-        4 * d[1] - 5 * d[3] + d[5],
-    ]
+def _dot(coefficients: Sequence[float], values: Sequence[Expr]) -> Expr:
+    """The sum of the first values times the coefficients, those rounded to float32."""
+    terms = [float(np.float32(c)) * v for c, v in zip(coefficients, values, strict=False)]
+    return functools.reduce(operator.add, terms)
 
 
-def evaluate_inputs_transposed(v: Sequence[Expr]) -> list[Expr]:
-    """Six values at the points → six neighbours in a row."""
-    sum_1, sum_2 = v[1] + v[2], v[3] + v[4]
-    difference_1, difference_2 = v[1] - v[2], 2 * (v[3] - v[4])
-    return [
-        4 * v[0],
-        4 * (v[5] - difference_1) - difference_2,
-        -5 * v[0] - 4 * sum_1 - sum_2,
-        difference_1 + difference_2 - 5 * v[5],
-        v[0] + sum_1 + sum_2,
-        v[5],
-    ]
-
-
-def evaluate_taps(w: Sequence[Expr]) -> list[Expr]:
-    """Five taps → six values at the points, each over its distances to the other points."""
-    even, odd = w[0] + w[2] + w[4], w[1] + w[3]
-    further_even, further_odd = w[0] + 4 * w[2] + 16 * w[4], 2 * w[1] + 8 * w[3]
-    return [
-        w[0] * hl.f32(1 / 4),
-        (even + odd) * hl.f32(-1 / 6),
-        (even - odd) * hl.f32(-1 / 6),
-        (further_even + further_odd) * hl.f32(1 / 24),
-        (further_even - further_odd) * hl.f32(1 / 24),
-        w[4],
-    ]
-
-
-def evaluate_taps_transposed(v: Sequence[Expr]) -> list[Expr]:
-    """Six values at the points → five taps."""
-    sum_1, sum_2 = (v[1] + v[2]) * hl.f32(-1 / 6), (v[3] + v[4]) * hl.f32(1 / 24)
-    difference_1, difference_2 = (v[1] - v[2]) * hl.f32(-1 / 6), (v[3] - v[4]) * hl.f32(1 / 12)
-    return [
-        v[0] * hl.f32(1 / 4) + sum_1 + sum_2,
-        difference_1 + difference_2,
-        sum_1 + 4 * sum_2,
-        difference_1 + 4 * difference_2,
-        sum_1 + 16 * sum_2 + v[5],
-    ]
-
-
-def interpolate(v: Sequence[Expr]) -> list[Expr]:
-    """Six products at the points → two neighbouring outputs."""
-    return [v[0] + (v[1] + v[2]) + (v[3] + v[4]), (v[1] - v[2]) + 2 * (v[3] - v[4]) + v[5]]
-
-
-def interpolate_transposed(d: Sequence[Expr]) -> list[Expr]:
-    """Two neighbours in a row → six values at the points."""
-    return [d[0], d[0] + d[1], d[0] - d[1], d[0] + 2 * d[1], d[0] - 2 * d[1], d[1]]
+# C1's rows are 28 outputs, C3's 10. Among the points of their numbers these lose little: products
+# and sums err as a direct convolution's do, or twice as much.
+CONVOLUTION_POINTS = {
+    "c1": Points(4, (1, 2, 1 / 2), zero=True),
+    "c3": Points(5, (1, 2, 1 / 4, 2 / 3), zero=False),
+}
 
 
 def dense_tap(
@@ -392,7 +440,7 @@ def dense_tap(
     return hl.select(is_link, weight[column, row, link], hl.f32(0))
 
 
-def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
+def taps_at_points(name: str, weight: Any, connections: Connections, points: Points) -> Func:
     """A convolution's kernels at the points: [input map, kernel row, output map, point].
 
     Where there is no link the taps are zeros: that costs no more than a loop over a table's links.
@@ -400,27 +448,27 @@ def taps_at_points(name: str, weight: Any, connections: Connections) -> Func:
     row, into, f = hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
     inputs, outputs = connections.inputs, len(connections.table)
     taps = [dense_tap(name, weight, connections, i, row, into) for i in range(KERNEL_SIZE)]
-    f[point, m, row, into] = hl.mux(point, evaluate_taps(taps))
-    f.bound(point, 0, POINTS).bound(m, 0, outputs)
+    f[point, m, row, into] = hl.mux(point, points.evaluate_taps(taps))
+    f.bound(point, 0, points.count).bound(m, 0, outputs)
     f.bound(row, 0, KERNEL_SIZE).bound(into, 0, inputs)
     f.compute_root().reorder(m, point, row, into).unroll(point)
     return f.vectorize(m, min(outputs, LANES), hl.TailStrategy.ShiftInwards)
 
 
-def inputs_at_points(name: str, source: Any) -> Func:
-    """A convolution's input maps at the points: [block, map, row, pair, point, image]."""
+def inputs_at_points(name: str, source: Any, points: Points) -> Func:
+    """A convolution's input maps at the points: [block, map, row, group, point, image]."""
     f = hl.Func(name)
-    neighbours = [source[lane, PAIR * pair + i, y, m, b] for i in range(POINTS)]
-    f[lane, point, pair, y, m, b] = hl.mux(point, evaluate_inputs(neighbours))
-    return f.bound(point, 0, POINTS).unroll(point)
+    neighbours = [source[lane, points.outputs * group + i, y, m, b] for i in range(points.count)]
+    f[lane, point, group, y, m, b] = hl.mux(point, points.evaluate_inputs(neighbours))
+    return f.bound(point, 0, points.count).unroll(point)
 
 
-def deltas_at_points(name: str, delta: Func) -> Func:
-    """A convolution's deltas at the points: [block, map, row, pair, point, image]."""
+def deltas_at_points(name: str, delta: Func, points: Points) -> Func:
+    """A convolution's deltas at the points: [block, map, row, group, point, image]."""
     f = hl.Func(name)
-    neighbours = [delta[lane, PAIR * pair + i, y, m, b] for i in range(PAIR)]
-    f[lane, point, pair, y, m, b] = hl.mux(point, interpolate_transposed(neighbours))
-    return f.bound(point, 0, POINTS).unroll(point)
+    neighbours = [delta[lane, points.outputs * group + i, y, m, b] for i in range(points.outputs)]
+    f[lane, point, group, y, m, b] = hl.mux(point, points.evaluate(neighbours))
+    return f.bound(point, 0, points.count).unroll(point)
 
 
 # --- Layers -------------------------------------------------------------------------------------
@@ -647,17 +695,20 @@ class ManyImages(Forward):
     def _convolution(
         self, name: str, source: Func, connections: Connections, w: dict[str, Any]
     ) -> Func:
-        """The same, two columns of a row at a time: six products instead of ten."""
-        inputs = self.at_points[name] = inputs_at_points(f"{name}_inputs", source)
-        taps = self.taps[name] = taps_at_points(f"{name}_taps", w[f"{name}.weight"], connections)
+        """The same, some columns of a row at a time, in fewer products."""
+        at = CONVOLUTION_POINTS[name]
+        inputs = self.at_points[name] = inputs_at_points(f"{name}_inputs", source, at)
+        taps = taps_at_points(f"{name}_taps", w[f"{name}.weight"], connections, at)
+        self.taps[name] = taps
         total, f = hl.Func(f"{name}_sum"), hl.Func(name)
         r = hl.RDom([(0, KERNEL_SIZE), (0, connections.inputs)], f"{name}_r")
-        total[lane, point, pair, y, m, b] = hl.f32(0)
-        total[lane, point, pair, y, m, b] += (
-            taps[point, m, r[0], r[1]] * inputs[lane, point, pair, y + r[0], r[1], b]
+        total[lane, point, group, y, m, b] = hl.f32(0)
+        total[lane, point, group, y, m, b] += (
+            taps[point, m, r[0], r[1]] * inputs[lane, point, group, y + r[0], r[1], b]
         )
-        found = [total[lane, i, x // PAIR, y, m, b] for i in range(POINTS)]
-        z = hl.mux(x % PAIR, interpolate(found)) + w[f"{name}.bias"][m]
+        found = [total[lane, i, x // at.outputs, y, m, b] for i in range(at.count)]
+        sums = at.evaluate_transposed(found, at.outputs)
+        z = hl.mux(x % at.outputs, sums) + w[f"{name}.bias"][m]
         f[lane, x, y, m, b] = self.architecture.activation.value(z)
         self.sums[name] = total
         return f
@@ -800,17 +851,18 @@ def _tile_inputs(f: Func, total: Func, units: int, wide: int) -> None:
 
 
 def _tile_convolutions(f: ManyImages) -> None:
-    """Accumulators in registers: the six points of a pair of columns by some maps."""
+    """Accumulators in registers: the points of a group of columns by some maps."""
     column = hl.Var("column")
     f.flat.bound(k, 0, S4_FEATURES).split(k, k, column, S4_SIZE).unroll(column)
-    _tile_pairs(f.c1, f.sums["c1"], outputs=C1_MAPS, maps=3)
-    _tile_pairs(f.c3, f.sums["c3"], outputs=C3_MAPS, maps=4)
+    _tile_groups("c1", f, outputs=C1_MAPS, maps=3)
+    _tile_groups("c3", f, outputs=C3_MAPS, maps=2)
 
 
-def _tile_pairs(f: Func, total: Func, *, outputs: int, maps: int) -> None:
-    column, map_ = hl.Var("column"), hl.Var("map")
-    f.bound(m, 0, outputs).align_bounds(x, PAIR)
-    f.split(x, x, column, PAIR).split(m, m, map_, maps)
+def _tile_groups(name: str, forward: ManyImages, *, outputs: int, maps: int) -> None:
+    f, total = getattr(forward, name), forward.sums[name]
+    column, map_, columns = hl.Var("column"), hl.Var("map"), CONVOLUTION_POINTS[name].outputs
+    f.bound(m, 0, outputs).align_bounds(x, columns)
+    f.split(x, x, column, columns).split(m, m, map_, maps)
     f.reorder(lane, column, map_, m, x, y).unroll(column).unroll(map_)
     total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(point).unroll(m)
     r = total.rvars(0)
@@ -840,7 +892,7 @@ def block_extents(architecture: Architecture) -> dict[str, Extents]:
         "s4.rows": ("b", LANES, whole_vectors(S4_FEATURES)),
         "c5.rows": ("b", LANES, whole_vectors(C5_UNITS)),
         "f6.rows": ("b", LANES, whole_vectors(F6_UNITS)),
-        "c3.weight": ("b", C3_MAPS, C1_MAPS, KERNEL_SIZE, POINTS),
+        "c3.weight": ("b", C3_MAPS, C1_MAPS, KERNEL_SIZE, CONVOLUTION_POINTS["c3"].count),
         "c3.bias": ("b", C3_MAPS, LANES),
         "c1.weight": ("b", C1_MAPS, KERNEL_SIZE, KERNEL_SIZE + 1, LANES),
     }
@@ -888,9 +940,9 @@ class Backward(Pipeline):
         )
         c3 = self._unpool("s4", s4, tape["c3"])
         _by_windows(c3)
-        deltas = deltas_at_points("c3_deltas", c3)
+        deltas = deltas_at_points("c3_deltas", c3, CONVOLUTION_POINTS["c3"])
         # Again rather than kept from the forward pass: it is little work, and much memory.
-        inputs = inputs_at_points("c3_inputs", tape["s2"])
+        inputs = inputs_at_points("c3_inputs", tape["s2"], CONVOLUTION_POINTS["c3"])
         s2 = self._c3_inputs(deltas)
         c3_weight = self._c3_weights(inputs, deltas)
         c1_weight = self._c1_weights(s2)
@@ -1050,7 +1102,8 @@ class Backward(Pipeline):
         """The gradients of C3's kernels at the points, summed over a block's images."""
         row, j = hl.Var("kernel_row"), hl.Var("j")
         f, total = hl.Func("c3_weight"), hl.Func("c3_weight_tile")
-        r = hl.RDom([(0, C3_SIZE), (0, C3_SIZE // PAIR)], "c3_weight_r")
+        groups = C3_SIZE // CONVOLUTION_POINTS["c3"].outputs
+        r = hl.RDom([(0, C3_SIZE), (0, groups)], "c3_weight_r")
         total[lane, row, j, m, point, b] = hl.f32(0)
         total[lane, row, j, m, point, b] += (
             inputs[lane, point, r[1], row + r[0], m, b] * deltas[lane, point, r[1], r[0], j, b]
@@ -1069,23 +1122,26 @@ class Backward(Pipeline):
     def _c3_inputs(self, deltas: Func) -> Func:
         """The gradient of S2's maps.
 
-        Each pair of C3's columns adds to six of S2's: no product with a border's zero.
+        Each group of C3's columns adds to those of S2 that it sees: no product with a border's zero.
         """
+        at = CONVOLUTION_POINTS["c3"]
         total, spread, row, f = (hl.Func(f"s2_{n}") for n in ("total", "spread", "row", "delta"))
         r = hl.RDom([(0, C3_MAPS), (0, KERNEL_SIZE)], "s2_r")
         source_row = y - r[1]
         r.where((source_row >= 0) & (source_row < C3_SIZE))
         source_row = hl.unsafe_promise_clamped(source_row, 0, C3_SIZE - 1)
-        total[lane, point, pair, y, m, b] = hl.f32(0)
-        total[lane, point, pair, y, m, b] += (
-            self.taps[point, r[0], r[1], m] * deltas[lane, point, pair, source_row, r[0], b]
+        total[lane, point, group, y, m, b] = hl.f32(0)
+        total[lane, point, group, y, m, b] += (
+            self.taps[point, r[0], r[1], m] * deltas[lane, point, group, source_row, r[0], b]
         )
-        found = [total[lane, i, pair, y, m, b] for i in range(POINTS)]
+        found = [total[lane, i, group, y, m, b] for i in range(at.count)]
         column = hl.Var("column")
-        spread[lane, column, pair, y, m, b] = hl.mux(column, evaluate_inputs_transposed(found))
-        c = hl.RDom([(0, POINTS), (0, C3_SIZE // PAIR)], "s2_columns")
+        spread[lane, column, group, y, m, b] = hl.mux(
+            column, at.evaluate_inputs_transposed(found)
+        )
+        c = hl.RDom([(0, at.count), (0, C3_SIZE // at.outputs)], "s2_columns")
         row[lane, x, y, m, b] = hl.f32(0)
-        row[lane, PAIR * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
+        row[lane, at.outputs * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
         f[lane, x, y, m, b] = self._squashed_pooling(
             row[lane, x, y, m, b], self.tape["s2"][lane, x, y, m, b]
         )
@@ -1161,7 +1217,8 @@ class Backward(Pipeline):
         r = hl.RDom([(0, self.blocks)], "c3_weight_blocks")
         total[point, row, link] = hl.f32(0)
         total[point, row, link] += self.found["c3.weight"][point, row, into, out, r[0]]
-        taps = evaluate_taps_transposed([total[i, row, link] for i in range(POINTS)])
+        at = CONVOLUTION_POINTS["c3"]
+        taps = at.evaluate_taps_transposed([total[i, row, link] for i in range(at.count)])
         f[column, row, link] = hl.mux(column, taps)
         for variable, extent in zip(f.args(), reversed(self.extents["c3.weight"]), strict=True):
             f.bound(variable, 0, extent)
