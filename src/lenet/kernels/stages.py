@@ -58,16 +58,31 @@ class Activation:
     amplitude: float = 1.0
     slope: float = 1.0
 
+    @property
+    def scale(self) -> float:
+        """What the weighted sum is multiplied by, whatever comes then."""
+        match self.kind:
+            case "sigmoid":
+                return -_LOG2_E
+            case "tanh":
+                return self.slope
+            case "relu":
+                return 1.0
+
     def value(self, z: Expr) -> Expr:
         """The output for the weighted sum `z`."""
+        return self.of_scaled(z * hl.f32(self.scale))
+
+    def of_scaled(self, t: Expr) -> Expr:
+        """The output for `scale` times the weighted sum: the weights may have been scaled."""
         # A weighted sum that is not a number must not come out as one: see `at_least`.
         match self.kind:
             case "sigmoid":
-                return hl.f32(1) / (hl.f32(1) + exp(-z))
+                return hl.f32(1) / (hl.f32(1) + exp2(t))
             case "tanh":
-                return hl.f32(self.amplitude) * tanh(hl.f32(self.slope) * z)
+                return hl.f32(self.amplitude) * tanh(t)
             case "relu":
-                return at_least(z, 0)
+                return at_least(t, 0)
 
     def derivative(self, a: Expr) -> Expr:
         """The slope at the point where the output is `a`."""
@@ -97,16 +112,21 @@ _TANH_P = (
 )
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 _NO_FRACTION = 1.5 * 2**23
-_EXP_END = 87.0  # e^±87 and its inverse are normal float32 numbers
+_EXP2_END = 126.0  # 2^±126 and its inverse are normal float32 numbers
+_LOG2_E = math.log2(math.e)
 
 
 def exp(z: Expr) -> Expr:
-    """e^z, z cut to ±87, to 6e-7 relative where |z| ≤ 8 and 4e-6 at the ends.
+    """e^z, cut at e^±87, to 6e-7 relative where |z| ≤ 8 and 4e-6 at the ends.
 
     Halide's own `fast_exp` errs by 1e-5 in our gradients.
     """
-    z = between(z, -_EXP_END, _EXP_END)
-    t = z * hl.f32(math.log2(math.e))
+    return exp2(z * hl.f32(_LOG2_E))
+
+
+def exp2(t: Expr) -> Expr:
+    """2^t, t cut to ±126, to 2e-7 relative."""
+    t = between(t, -_EXP2_END, _EXP2_END)
     # Beside 1.5 · 2^23 a float32 has no fraction: the sum's last bits are t, rounded.
     shifted = hl.strict_float(t + hl.f32(_NO_FRACTION))
     n = hl.strict_float(shifted - hl.f32(_NO_FRACTION))
@@ -420,7 +440,7 @@ def _dot(coefficients: Sequence[float], values: Sequence[Expr]) -> Expr:
 
 # C1's rows are 28 outputs, C3's 10. Among the points of their numbers these lose little: products
 # and sums err as a direct convolution's do, or twice as much.
-CONVOLUTION_POINTS = {
+POINTS = {
     "c1": Points(4, (1, 2, 1 / 2), zero=True),
     "c3": Points(5, (1, 2, 1 / 4, 2 / 3), zero=False),
 }
@@ -440,15 +460,18 @@ def dense_tap(
     return hl.select(is_link, weight[column, row, link], hl.f32(0))
 
 
-def taps_at_points(name: str, weight: Any, connections: Connections, points: Points) -> Func:
-    """A convolution's kernels at the points: [input map, kernel row, output map, point].
+def taps_at_points(
+    name: str, weight: Any, connections: Connections, points: Points, scale: float
+) -> Func:
+    """A convolution's scaled kernels at the points: [input map, kernel row, output map, point].
 
     Where there is no link the taps are zeros: that costs no more than a loop over a table's links.
     """
     row, into, f = hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
     inputs, outputs = connections.inputs, len(connections.table)
     taps = [dense_tap(name, weight, connections, i, row, into) for i in range(KERNEL_SIZE)]
-    f[point, m, row, into] = hl.mux(point, points.evaluate_taps(taps))
+    scaled = [hl.f32(scale) * tap for tap in taps]
+    f[point, m, row, into] = hl.mux(point, points.evaluate_taps(scaled))
     f.bound(point, 0, points.count).bound(m, 0, outputs)
     f.bound(row, 0, KERNEL_SIZE).bound(into, 0, inputs)
     f.compute_root().reorder(m, point, row, into).unroll(point)
@@ -690,27 +713,28 @@ class ManyImages(Forward):
     def __init__(self, architecture: Architecture) -> None:
         self.taps: dict[str, Func] = {}
         self.at_points: dict[str, Func] = {}
+        self.products: dict[str, Func] = {}
         super().__init__(architecture)
 
     def _convolution(
         self, name: str, source: Func, connections: Connections, w: dict[str, Any]
     ) -> Func:
         """The same, some columns of a row at a time, in fewer products."""
-        at = CONVOLUTION_POINTS[name]
-        inputs = self.at_points[name] = inputs_at_points(f"{name}_inputs", source, at)
-        taps = taps_at_points(f"{name}_taps", w[f"{name}.weight"], connections, at)
-        self.taps[name] = taps
-        total, f = hl.Func(f"{name}_sum"), hl.Func(name)
+        at, scale = POINTS[name], self.architecture.activation.scale
+        inputs = inputs_at_points(f"{name}_inputs", source, at)
+        taps = taps_at_points(f"{name}_taps", w[f"{name}.weight"], connections, at, scale)
+        products, t, f = (hl.Func(f"{name}{n}") for n in ("_products", "_scaled_sum", ""))
         r = hl.RDom([(0, KERNEL_SIZE), (0, connections.inputs)], f"{name}_r")
-        total[lane, point, group, y, m, b] = hl.f32(0)
-        total[lane, point, group, y, m, b] += (
+        products[lane, point, group, y, m, b] = hl.f32(0)
+        products[lane, point, group, y, m, b] += (
             taps[point, m, r[0], r[1]] * inputs[lane, point, group, y + r[0], r[1], b]
         )
-        found = [total[lane, i, x // at.outputs, y, m, b] for i in range(at.count)]
+        found = [products[lane, i, x // at.outputs, y, m, b] for i in range(at.count)]
         sums = at.evaluate_transposed(found, at.outputs)
-        z = hl.mux(x % at.outputs, sums) + w[f"{name}.bias"][m]
-        f[lane, x, y, m, b] = self.architecture.activation.value(z)
-        self.sums[name] = total
+        t[lane, x, y, m, b] = hl.mux(x % at.outputs, sums) + hl.f32(scale) * w[f"{name}.bias"][m]
+        f[lane, x, y, m, b] = self.architecture.activation.of_scaled(t[lane, x, y, m, b])
+        self.at_points[name], self.taps[name] = inputs, taps
+        self.products[name], self.sums[name] = products, t
         return f
 
     def schedule_input(self, tasks: Func) -> None:
@@ -851,22 +875,26 @@ def _tile_inputs(f: Func, total: Func, units: int, wide: int) -> None:
 
 
 def _tile_convolutions(f: ManyImages) -> None:
-    """Accumulators in registers: the points of a group of columns by some maps."""
+    """Accumulators in registers: all points of a group of columns by some maps."""
     column = hl.Var("column")
     f.flat.bound(k, 0, S4_FEATURES).split(k, k, column, S4_SIZE).unroll(column)
-    _tile_groups("c1", f, outputs=C1_MAPS, maps=3)
-    _tile_groups("c3", f, outputs=C3_MAPS, maps=2)
+    _tile_groups(f, "c1", f.c1, outputs=C1_MAPS, maps=3)
+    _tile_groups(f, "c3", f.c3, outputs=C3_MAPS, maps=2)
 
 
-def _tile_groups(name: str, forward: ManyImages, *, outputs: int, maps: int) -> None:
-    f, total = getattr(forward, name), forward.sums[name]
-    column, map_, columns = hl.Var("column"), hl.Var("map"), CONVOLUTION_POINTS[name].outputs
+def _tile_groups(forward: ManyImages, name: str, f: Func, *, outputs: int, maps: int) -> None:
+    products, t, columns = forward.products[name], forward.sums[name], POINTS[name].outputs
+    column, map_ = hl.Var("column"), hl.Var("map")
     f.bound(m, 0, outputs).align_bounds(x, columns)
+    # A group's columns are one vector, so that their squashing functions go side by side: one
+    # after the other, each would wait for its own steps.
     f.split(x, x, column, columns).split(m, m, map_, maps)
-    f.reorder(lane, column, map_, m, x, y).unroll(column).unroll(map_)
-    total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(point).unroll(m)
-    r = total.rvars(0)
-    total.update().reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
+    f.reorder(lane, column, map_, m, x, y).vectorize(column).unroll(map_)
+    t.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(x).unroll(m)
+    t.align_bounds(x, columns).bound_extent(x, columns)
+    products.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(point).unroll(m)
+    update, r = products.update(), products.rvars(0)
+    update.reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
 
 
 def _tile_dense(f: Func, total: Func) -> None:
@@ -892,9 +920,9 @@ def block_extents(architecture: Architecture) -> dict[str, Extents]:
         "s4.rows": ("b", LANES, whole_vectors(S4_FEATURES)),
         "c5.rows": ("b", LANES, whole_vectors(C5_UNITS)),
         "f6.rows": ("b", LANES, whole_vectors(F6_UNITS)),
-        "c3.weight": ("b", C3_MAPS, C1_MAPS, KERNEL_SIZE, CONVOLUTION_POINTS["c3"].count),
+        "c3.weight": ("b", C3_MAPS, C1_MAPS, KERNEL_SIZE, POINTS["c3"].count),
         "c3.bias": ("b", C3_MAPS, LANES),
-        "c1.weight": ("b", C1_MAPS, KERNEL_SIZE, KERNEL_SIZE + 1, LANES),
+        "c1.weight": ("b", C1_MAPS, 1, KERNEL_SIZE + 1, POINTS["c1"].count),
     }
     if architecture.pooling.trainable:
         for layer, maps in (("s2", C1_MAPS), ("s4", C3_MAPS)):
@@ -940,19 +968,19 @@ class Backward(Pipeline):
         )
         c3 = self._unpool("s4", s4, tape["c3"])
         _by_windows(c3)
-        deltas = deltas_at_points("c3_deltas", c3, CONVOLUTION_POINTS["c3"])
+        deltas = deltas_at_points("c3_deltas", c3, POINTS["c3"])
         # Again rather than kept from the forward pass: it is little work, and much memory.
-        inputs = inputs_at_points("c3_inputs", tape["s2"], CONVOLUTION_POINTS["c3"])
+        inputs = inputs_at_points("c3_inputs", tape["s2"], POINTS["c3"])
         s2 = self._c3_inputs(deltas)
         c3_weight = self._c3_weights(inputs, deltas)
-        c1_weight = self._c1_weights(s2)
+        c1_weight = self._c1_weights(s2, forward.at_points["c1"])
 
         self._keep("c3.weight", c3_weight)
         for name, delta in (("output", output), ("f6", f6), ("c5", c5)):
             self._keep_copy(f"{name}.delta", delta)
         for name, rows in features.items():
             self._keep_rows(f"{name}.rows", rows)
-        self._keep_copy("c1.weight", c1_weight)
+        self._keep("c1.weight", c1_weight)
         self._keep_copy("c3.bias", self._map_sums(c3, C3_SIZE))
         if arch.pooling.trainable:
             for name, delta, source, size in (
@@ -963,7 +991,7 @@ class Backward(Pipeline):
                 pooled[lane, x, y, m, b] = arch.pooling.sum(window(source, x, y, m, b))
                 self._keep_copy(f"{name}.coefficient", self._map_sums(delta, size, pooled))
                 self._keep_copy(f"{name}.bias", self._map_sums(delta, size))
-        for stage in (output, f6, c5, flat, s4, c3, deltas, inputs, s2, c1_weight):
+        for stage in (output, f6, c5, flat, s4, c3, deltas, inputs, s2):
             stage.compute_at(c3_weight, b).bound_extent(lane, LANES).vectorize(lane)
             stage.never_partition_all()
         for stage in self.loss:
@@ -1100,31 +1128,31 @@ class Backward(Pipeline):
 
     def _c3_weights(self, inputs: Func, deltas: Func) -> Func:
         """The gradients of C3's kernels at the points, summed over a block's images."""
-        row, j = hl.Var("kernel_row"), hl.Var("j")
-        f, total = hl.Func("c3_weight"), hl.Func("c3_weight_tile")
-        groups = C3_SIZE // CONVOLUTION_POINTS["c3"].outputs
-        r = hl.RDom([(0, C3_SIZE), (0, groups)], "c3_weight_r")
-        total[lane, row, j, m, point, b] = hl.f32(0)
-        total[lane, row, j, m, point, b] += (
-            inputs[lane, point, r[1], row + r[0], m, b] * deltas[lane, point, r[1], r[0], j, b]
+        row, into = hl.Var("kernel_row"), hl.Var("into")
+        tile, f = hl.Func("c3_weight_tile"), hl.Func("c3_weight")
+        r = hl.RDom([(0, C3_SIZE // POINTS["c3"].outputs), (0, C3_SIZE)], "c3_weight_r")
+        tile[lane, row, m, into, point, b] = hl.f32(0)
+        tile[lane, row, m, into, point, b] += (
+            inputs[lane, point, r[0], row + r[1], into, b] * deltas[lane, point, r[0], r[1], m, b]
         )
-        at = (row, j, m, point, b)
-        summed = _sum_of_lanes("c3_weight_lanes", lambda i: total[(i, *at)], *at)
-        f[point, row, m, j, b] = summed[at]
-        inner = hl.Var("inner")
-        f.split(j, j, inner, 4).reorder(row, inner, m, j, point, b).unroll(row).unroll(inner)
-        summed.compute_at(f, m).unroll(row).unroll(j)
-        summed.update().unroll(row).unroll(j)
-        total.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(row).unroll(j)
-        total.update().reorder(lane, row, j, r[0], r[1]).vectorize(lane).unroll(row).unroll(j)
+        at = (row, m, into, point, b)
+        summed = _sum_of_lanes("c3_weight_lanes", lambda i: tile[(i, *at)], *at)
+        f[point, row, into, m, b] = summed[at]
+        some = hl.Var("some")
+        f.split(m, m, some, 4).reorder(row, some, into, m, point, b).unroll(row).unroll(some)
+        summed.compute_at(f, into).unroll(row).unroll(m)
+        summed.update().unroll(row).unroll(m)
+        tile.compute_at(f, into)
+        _unroll_tile(tile, row)
         return f
 
     def _c3_inputs(self, deltas: Func) -> Func:
         """The gradient of S2's maps.
 
-        Each group of C3's columns adds to those of S2 that it sees: no product with a border's zero.
+        Each group of C3's columns adds to those of S2 that it sees: no product with a border's
+        zero. The taps at the points are scaled.
         """
-        at = CONVOLUTION_POINTS["c3"]
+        at = POINTS["c3"]
         total, spread, row, f = (hl.Func(f"s2_{n}") for n in ("total", "spread", "row", "delta"))
         r = hl.RDom([(0, C3_MAPS), (0, KERNEL_SIZE)], "s2_r")
         source_row = y - r[1]
@@ -1136,14 +1164,13 @@ class Backward(Pipeline):
         )
         found = [total[lane, i, group, y, m, b] for i in range(at.count)]
         column = hl.Var("column")
-        spread[lane, column, group, y, m, b] = hl.mux(
-            column, at.evaluate_inputs_transposed(found)
-        )
+        spread[lane, column, group, y, m, b] = hl.mux(column, at.evaluate_inputs_transposed(found))
         c = hl.RDom([(0, at.count), (0, C3_SIZE // at.outputs)], "s2_columns")
         row[lane, x, y, m, b] = hl.f32(0)
         row[lane, at.outputs * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
         f[lane, x, y, m, b] = self._squashed_pooling(
-            row[lane, x, y, m, b], self.tape["s2"][lane, x, y, m, b]
+            row[lane, x, y, m, b] * hl.f32(1 / self.architecture.activation.scale),
+            self.tape["s2"][lane, x, y, m, b],
         )
         f.bound(x, 0, S2_SIZE).bound(y, 0, S2_SIZE).bound(m, 0, C1_MAPS)
         some, maps = hl.Var("some"), 3
@@ -1155,48 +1182,50 @@ class Backward(Pipeline):
         total.update().reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
         return f
 
-    def _c1_weights(self, s2: Func) -> Func:
-        """The gradients of C1's kernels and, as a sixth column over ones, of its biases."""
-        c1 = self._unpool("s2", s2, self.tape["c1"])
-        column, row, half = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("half")
-        tile, f = hl.Func("c1_weight_tile"), hl.Func("c1_weight")
-        r = hl.RDom([(0, C1_SIZE), (0, POOLING_SIZE)], "c1_weight_r")
-        source = hl.select(
-            column == KERNEL_SIZE,
-            hl.f32(1),
-            self.tape["x"][
-                lane, hl.min(column, KERNEL_SIZE - 1) + r[0], row + half * POOLING_SIZE + r[1], b
-            ],
+    def _c1_weights(self, s2: Func, inputs: Func) -> Func:
+        """The same of C1's kernels and, as a sixth row over ones, the sums of its deltas."""
+        at_points = POINTS["c1"]
+        deltas = deltas_at_points("c1_deltas", self._unpool("s2", s2, self.tape["c1"]), at_points)
+        row, into, strip, rows = hl.Var("kernel_row"), hl.Var("into"), hl.Var("strip"), 4
+        tile, total, f = (hl.Func(f"c1_weight{n}") for n in ("_tile", "_total", ""))
+        r = hl.RDom([(0, C1_SIZE // at_points.outputs), (0, rows)], "c1_weight_r")
+        y_in = hl.min(row, KERNEL_SIZE - 1) + rows * strip + r[1]
+        tile[lane, row, m, point, strip, b] = hl.f32(0)
+        tile[lane, row, m, point, strip, b] += (
+            hl.select(row < KERNEL_SIZE, inputs[lane, point, r[0], y_in, 0, b], hl.f32(1))
+            * deltas[lane, point, r[0], rows * strip + r[1], m, b]
         )
-        tile[lane, column, row, half, m, b] = hl.f32(0)
-        tile[lane, column, row, half, m, b] += (
-            source * c1[lane, r[0], half * POOLING_SIZE + r[1], m, b]
+        strips = hl.RDom([(0, C1_SIZE // rows)], "c1_strips")
+        total[lane, row, m, point, b] = hl.f32(0)
+        total[lane, row, m, point, b] += tile[lane, row, m, point, strips[0], b]
+        at = (row, m, point, b)
+        summed = _sum_of_lanes("c1_weight_lanes", lambda i: total[(i, *at)], *at)
+        f[point, row, into, m, b] = summed[at]
+        f.reorder(row, m, point, into, b)
+        summed.compute_at(f, row)
+        total.compute_at(f, b).bound_extent(lane, LANES).vectorize(lane)
+        total.bound(point, 0, at_points.count).bound(row, 0, KERNEL_SIZE + 1).bound(m, 0, C1_MAPS)
+        some = hl.Var("some")
+        update = (
+            total.update().split(m, m, some, 3).reorder(lane, row, some, m, point, strips[0], b)
         )
-        halves = hl.RDom([(0, C1_SIZE // POOLING_SIZE)], "c1_halves")
-        f[lane, column, row, m, b] = hl.f32(0)
-        f[lane, column, row, m, b] += tile[lane, column, row, halves[0], m, b]
-        f.bound(column, 0, KERNEL_SIZE + 1).bound(row, 0, KERNEL_SIZE).bound(m, 0, C1_MAPS)
-        outer, inner, wide = hl.Var("outer"), hl.Var("inner"), 3
-        update = f.update()
-        update.split(m, outer, inner, wide)
-        update.reorder(lane, column, inner, row, halves[0], outer, b)
-        update.vectorize(lane).unroll(column).unroll(inner)
-        c1.compute_at(f, halves[0]).bound_extent(lane, LANES).vectorize(lane)
-        _by_windows(c1)
-        tile.compute_at(f, row).bound_extent(lane, LANES).vectorize(lane)
-        tile.unroll(column).unroll(m)
-        tile.update().reorder(lane, column, m, r[0], r[1]).vectorize(lane)
-        tile.update().unroll(column).unroll(m)
+        update.vectorize(lane).unroll(row).unroll(some)
+        # A pooling's window at a time: what its four inputs share is computed once.
+        in_window = hl.Var("in_window")
+        deltas.align_bounds(y, POOLING_SIZE).split(y, y, in_window, POOLING_SIZE)
+        deltas.reorder(lane, point, in_window, group, y).unroll(in_window).vectorize(lane)
+        deltas.compute_at(total, strips[0]).hoist_storage(f, b).bound_extent(lane, LANES)
+        tile.compute_at(total, m)
+        _unroll_tile(tile, row)
         return f
 
     def _add_up(self, blocks: Expr) -> None:
         """From what each block says to every parameter's gradient."""
         arch, found, self.blocks = self.architecture, self.found, blocks
         self.extents = weight_extents(arch)
-        column, row = hl.Var("kernel_column"), hl.Var("kernel_row")
-        self._c3_weight(column, row)
-        self._sum("c1.weight", (column, row, m), (column, row, m))
-        self._sum("c1.bias", (m,), (KERNEL_SIZE, 0, m), found["c1.weight"])
+        self._kernels("c1.weight", Connections.dense(C1_MAPS, 1))
+        self._c1_bias()
+        self._kernels("c3.weight", arch.connections)
         self._sum("c3.bias", (m,), (m,))
         if arch.pooling.trainable:
             for name in ("s2", "s4"):
@@ -1209,22 +1238,35 @@ class Backward(Pipeline):
         else:
             self._outer("output", found["output.delta"], found["f6.rows"], F6_UNITS)
 
-    def _c3_weight(self, column: Expr, row: Expr) -> None:
-        """The gradient of C3's kernels: what the blocks found, taken back from the points."""
-        f, total, link = hl.Func("c3_weight_gradient"), hl.Func("c3_weight_total"), hl.Var("link")
-        links = self.architecture.connections.links
-        out, into = (lookup([ends[i] for ends in links], f"c3_end_{i}")(link) for i in range(2))
-        r = hl.RDom([(0, self.blocks)], "c3_weight_blocks")
+    def _kernels(self, name: str, connections: Connections) -> None:
+        """The gradient of a convolution's kernels: what the blocks found, back from the points."""
+        title, at = name.replace(".", "_"), POINTS[name.split(".")[0]]
+        f, total, link = hl.Func(f"{title}_gradient"), hl.Func(f"{title}_total"), hl.Var("link")
+        column, row = hl.Var("kernel_column"), hl.Var("kernel_row")
+        out, into = (
+            lookup([ends[i] for ends in connections.links], f"{title}_end_{i}")(link)
+            for i in range(2)
+        )
+        r = hl.RDom([(0, self.blocks)], f"{title}_blocks")
         total[point, row, link] = hl.f32(0)
-        total[point, row, link] += self.found["c3.weight"][point, row, into, out, r[0]]
-        at = CONVOLUTION_POINTS["c3"]
+        total[point, row, link] += self.found[name][point, row, into, out, r[0]]
         taps = at.evaluate_taps_transposed([total[i, row, link] for i in range(at.count)])
         f[column, row, link] = hl.mux(column, taps)
-        for variable, extent in zip(f.args(), reversed(self.extents["c3.weight"]), strict=True):
+        for variable, extent in zip(f.args(), reversed(self.extents[name]), strict=True):
             f.bound(variable, 0, extent)
         f.unroll(column)
         total.compute_at(f, row)
-        self.write("c3.weight", f, self.extents["c3.weight"])
+        self.write(name, f, self.extents[name])
+
+    def _c1_bias(self) -> None:
+        """Over ones, the sums at the point 1 are those of the deltas."""
+        f, r = hl.Func("c1_bias_gradient"), hl.RDom([(0, self.blocks)], "c1_bias_blocks")
+        at_1 = int(POINTS["c1"].zero)
+        f[m] = hl.f32(0)
+        f[m] += self.found["c1.weight"][at_1, KERNEL_SIZE, 0, m, r[0]]
+        f.update().unscheduled()
+        f.bound(m, 0, C1_MAPS)
+        self.write("c1.bias", f, self.extents["c1.bias"])
 
     def _sum(
         self, name: str, at: tuple[Any, ...], place: tuple[Expr, ...], found: Any = None
@@ -1280,6 +1322,14 @@ class Backward(Pipeline):
         f[k, unit] += hl.f32(2) * difference * delta[r[0], unit, r[1]]
         f.update().vectorize(k, 4)
         self.write("output.centers", f, self.extents["output.centers"])
+
+
+def _unroll_tile(tile: Func, row: Any) -> None:
+    """Accumulators in registers: the rows of kernels by some maps."""
+    r = tile.rvars(0)
+    tile.update().reorder(lane, row, m, r[0], r[1])
+    for stage in (tile.bound_extent(lane, LANES), tile.update()):
+        stage.vectorize(lane).unroll(row).unroll(m)
 
 
 def _by_windows(f: Func) -> None:
