@@ -886,12 +886,16 @@ def _tile_groups(forward: ManyImages, name: str, f: Func, *, outputs: int, maps:
     products, t, columns = forward.products[name], forward.sums[name], POINTS[name].outputs
     column, map_ = hl.Var("column"), hl.Var("map")
     f.bound(m, 0, outputs).align_bounds(x, columns)
-    # A group's columns are one vector, so that their squashing functions go side by side: one
-    # after the other, each would wait for its own steps.
     f.split(x, x, column, columns).split(m, m, map_, maps)
-    f.reorder(lane, column, map_, m, x, y).vectorize(column).unroll(map_)
-    t.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(x).unroll(m)
-    t.align_bounds(x, columns).bound_extent(x, columns)
+    f.reorder(lane, column, map_, m, x, y)
+    if forward.architecture.activation.kind == "relu":
+        f.unroll(column).unroll(map_)
+    else:
+        # A group's columns are one vector, so that their squashing functions go side by side: one
+        # after the other, each would wait for its own steps.
+        f.vectorize(column)
+        t.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(x).unroll(m)
+        t.align_bounds(x, columns).bound_extent(x, columns)
     products.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(point).unroll(m)
     update, r = products.update(), products.rvars(0)
     update.reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
