@@ -446,18 +446,22 @@ POINTS = {
 }
 
 
-def dense_tap(
-    name: str, weight: Any, connections: Connections, column: Any, row: Expr, into: Expr
-) -> Expr:
-    """What the output map `m` weighs an input map with; 0 where there is no link."""
+def dense_taps(name: str, weight: Any, connections: Connections) -> Func:
+    """A convolution's kernels side by side: [input map, kernel row, column, output map].
+
+    Where there is no link the taps are zeros.
+    """
+    column, row, into, f = hl.Var("column"), hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
     place = m * connections.inputs + into
     if connections.is_dense:
-        return weight[column, row, place]
+        f[m, column, row, into] = weight[column, row, place]
+        return f
     of = {ends: i for i, ends in enumerate(connections.links)}
     every = [(out, i) for out in range(len(connections.table)) for i in range(connections.inputs)]
     is_link = lookup([int(ends in of) for ends in every], f"{name}_is_link")(place) == 1
     link = lookup([of.get(ends, 0) for ends in every], f"{name}_link")(place)
-    return hl.select(is_link, weight[column, row, link], hl.f32(0))
+    f[m, column, row, into] = hl.select(is_link, weight[column, row, link], hl.f32(0))
+    return f
 
 
 def taps_at_points(
@@ -465,16 +469,18 @@ def taps_at_points(
 ) -> Func:
     """A convolution's scaled kernels at the points: [input map, kernel row, output map, point].
 
-    Where there is no link the taps are zeros: that costs no more than a loop over a table's links.
+    A table runs as if it were dense: that costs no more than a loop over its links.
     """
     row, into, f = hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
     inputs, outputs = connections.inputs, len(connections.table)
-    taps = [dense_tap(name, weight, connections, i, row, into) for i in range(KERNEL_SIZE)]
-    scaled = [hl.f32(scale) * tap for tap in taps]
+    taps = dense_taps(f"{name}_dense", weight, connections)
+    scaled = [hl.f32(scale) * taps[m, i, row, into] for i in range(KERNEL_SIZE)]
     f[point, m, row, into] = hl.mux(point, points.evaluate_taps(scaled))
     f.bound(point, 0, points.count).bound(m, 0, outputs)
     f.bound(row, 0, KERNEL_SIZE).bound(into, 0, inputs)
     f.compute_root().reorder(m, point, row, into).unroll(point)
+    if not connections.is_dense:
+        taps.compute_at(f, row).vectorize(m, LANES)
     return f.vectorize(m, min(outputs, LANES), hl.TailStrategy.ShiftInwards)
 
 
@@ -800,11 +806,8 @@ class _OneImage(Forward):
         """C1 as it is; C3 from taps that lie side by side for all its maps, which are lanes."""
         if name == "c1":
             return super()._convolution(name, source, connections, w)
-        total, f, self.taps = hl.Func("c3_sum"), hl.Func("c3"), hl.Func("c3_taps")
-        column, row, into = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("into")
-        self.taps[m, column, row, into] = dense_tap(
-            "c3", w["c3.weight"], connections, column, row, into
-        )
+        total, f = hl.Func("c3_sum"), hl.Func("c3")
+        self.taps = dense_taps("c3_taps", w["c3.weight"], connections)
         r = hl.RDom([(0, KERNEL_SIZE), (0, KERNEL_SIZE), (0, connections.inputs)], "c3_r")
         total[m, lane, x, y, b] = w["c3.bias"][m]
         total[m, lane, x, y, b] += (
