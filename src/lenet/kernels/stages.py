@@ -907,7 +907,7 @@ def _tile_groups(forward: ManyImages, name: str, f: Func, *, outputs: int, maps:
 def _tile_dense(f: Func, total: Func) -> None:
     """Accumulators in registers: twelve units."""
     unit = hl.Var("unit")
-    f.split(k, k, unit, 12, hl.TailStrategy.GuardWithIf).unroll(unit)
+    f.split(k, k, unit, 12, hl.TailStrategy.GuardWithIf)
     total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane).unroll(k)
     r = total.rvars(0)
     total.update().reorder(lane, k, r[0]).vectorize(lane).unroll(k)
@@ -1075,7 +1075,7 @@ class Backward(Pipeline):
         slope = self.architecture.activation.derivative(self.tape[name][lane, k, b])
         f[lane, k, b] = masked(back, self.masks.get(f"{name}.mask"))[lane, k, b] * slope
         back.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane).unroll(k)
-        f.split(k, k, unit, 12).unroll(unit)
+        f.split(k, k, unit, 12)
         return f
 
     def _dense_back(self, name: str, delta: Func, units: int) -> Func:
