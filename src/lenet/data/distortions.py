@@ -83,25 +83,18 @@ class Distortions:
             )
         )
         mirror = np.where(self.flip & (draws[:, 6] < 0), -1.0, 1.0)
-        zeros, ones = np.zeros(n), np.ones(n)
-
-        # Where the ink goes: mirrored, stretched, sheared, turned, then shifted.
-        stretch = _matrix(
-            mirror * (1 + scale) / (1 + squeeze), zeros, zeros, (1 + scale) * (1 + squeeze)
-        )
-        slant = _matrix(ones, shear, zeros, ones)
-        turn = _matrix(np.cos(rotate), -np.sin(rotate), np.sin(rotate), np.cos(rotate))
-        # Where each pixel comes from is the inverse.
-        back = np.linalg.inv(turn @ slant @ stretch)
-        start = -back @ np.stack([right, down], axis=1)[:, :, None]
-        return np.concatenate([back, start], axis=2).astype(np.float32)
-
-
-def _matrix(
-    a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], d: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(n, 2, 2) matrices, by (column, row), from (n,) entries."""
-    return np.stack([a, b, c, d], axis=1).reshape(-1, 2, 2)
+        # The ink is mirrored and stretched, sheared, turned, then shifted:
+        # (c -s; s c) (1 shear; 0 1) (across 0; 0 down). Each pixel comes from the inverse.
+        across = mirror * (1 + scale) / (1 + squeeze)
+        upright = (1 + scale) * (1 + squeeze)
+        c, s = np.cos(rotate), np.sin(rotate)
+        columns = (c + shear * s) / across, (s - shear * c) / across
+        rows = -s / upright, c / upright
+        matrices = np.empty((n, 2, 3), np.float32)
+        for i, (by_column, by_row) in enumerate((columns, rows)):
+            matrices[:, i, 0], matrices[:, i, 1] = by_column, by_row
+            matrices[:, i, 2] = -(by_column * right + by_row * down)
+        return matrices
 
 
 def warp(ink: NDArray[np.uint8], matrices: NDArray[np.floating]) -> NDArray[np.float32]:
