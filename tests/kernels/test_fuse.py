@@ -290,6 +290,11 @@ def _replaced(network, images):
     network.squash = nn.GELU()
 
 
+def _flat(network, images):
+    network.squash = ScaledTanh()
+    network.squash.slope = 0.0
+
+
 def _strided(network, images):
     network.s2 = nn.AvgPool2d(2, divisor_override=3)
 
@@ -312,6 +317,7 @@ def _reshaped(network, images):
     [
         (_hooked, "hooks"),
         (_replaced, "squash"),
+        (_flat, "squash"),
         (_strided, "s2"),
         (_double, "float32"),
         (_wanting, "images"),

@@ -308,7 +308,13 @@ class _Plan:
             return f"{type(network).__name__} is not a network the kernels know"
         is_1998 = type(network) is LeCun1998
         expected: dict[str, bool] = {
-            "squash": type(network.squash) in (nn.Sigmoid, nn.Tanh, nn.ReLU, ScaledTanh),
+            "squash": type(network.squash) in (nn.Sigmoid, nn.Tanh, nn.ReLU)
+            # The kernels divide by both.
+            or (
+                type(network.squash) is ScaledTanh
+                and network.squash.amplitude != 0
+                and network.squash.slope != 0
+            ),
             "c1": _is_convolution(network.c1, 1, C1_MAPS),
             "c3": _is_convolution(network.c3, C1_MAPS, C3_MAPS)
             or (
