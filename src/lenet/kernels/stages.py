@@ -1190,7 +1190,10 @@ class Backward(Pipeline):
         return f
 
     def _c1_weights(self, s2: Func, inputs: Func) -> Func:
-        """The same of C1's kernels and, as a sixth row over ones, the sums of its deltas."""
+        """The gradients of C1's kernels at the points, summed over a block's images.
+
+        A sixth row, over ones, holds the sums of its deltas.
+        """
         at_points = POINTS["c1"]
         deltas = deltas_at_points("c1_deltas", self._unpool("s2", s2, self.tape["c1"]), at_points)
         row, into, strip, rows = hl.Var("kernel_row"), hl.Var("into"), hl.Var("strip"), 4
