@@ -18,8 +18,8 @@ from typing import Any
 
 import lenet
 from lenet.checkpoints import save_checkpoint
+from lenet.engines import select_engine
 from lenet.files import write_atomic
-from lenet.kernels.engines import select_engine
 from lenet.training.loop import train
 from lenet.training.recipes import default_recipe, find_recipe
 from lenet.training.runs import Run

@@ -15,8 +15,8 @@ import torch
 
 from lenet.benchmark import machine
 from lenet.data.preprocessing import PAPER_1998
+from lenet.engines import select_engine
 from lenet.files import write_atomic
-from lenet.kernels.engines import select_engine
 from lenet.networks import build_network
 from lenet.training.loop import flatten
 
@@ -34,14 +34,14 @@ def main() -> None:
     optimizer = torch.optim.Adam([weights], 1e-4, fused=True)
     ink = torch.randint(0, 256, (6000, 28, 28), dtype=torch.uint8)
     labels = torch.randint(0, 10, (6000,))
-    learn = engine.learner(module.train(), ink, labels, PAPER_1998, weight=1 / 64)
+    backprop = engine.backprop(module.train(), ink, labels, PAPER_1998, weight=1 / 64)
     update = engine.updater(optimizer)
     grown = {}
     with engine.cores():
         for step in range(1, steps + 1):
             batch = torch.randint(0, len(ink), ((64, 17)[step % 2],))
             if step % 4 < 2:
-                learn(batch)
+                backprop(batch)
             else:
                 weights.grad.zero_()
                 scores = module(engine.gather(ink, batch, PAPER_1998))

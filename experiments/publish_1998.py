@@ -18,8 +18,8 @@ from choices_1998 import CHOICES, DISTORTED
 import lenet
 from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.data.preprocessing import PAPER_1998
+from lenet.engines import select_engine
 from lenet.files import write_atomic
-from lenet.kernels.engines import select_engine
 from lenet.reproduction import finished
 from lenet.reproduction.experiment import errors, load
 

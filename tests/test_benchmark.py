@@ -16,8 +16,8 @@ from lenet.benchmark.peers import OUR_STEPS, PEERS, _ArticleImages, takes_part
 from lenet.benchmark.results import flops_per_image
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Split
+from lenet.engines import select_engine
 from lenet.errors import InputError
-from lenet.kernels.engines import select_engine
 from lenet.networks import build_network
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))

@@ -310,7 +310,7 @@ class TestSummaryModelsData:
 
 class TestManners:
     def test_the_names_in_the_options_are_those_of_the_library(self):
-        from lenet.kernels import engines
+        from lenet import engines
         from lenet.networks import NETWORKS
 
         assert tuple(NETWORKS) == cli.NETWORKS

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from lenet.data.preprocessing import Preprocessing as Preprocessing
     from lenet.data.splits import Split as Split
     from lenet.data.splits import Splits as Splits
+    from lenet.engines import select_engine as select_engine
     from lenet.estimator import LeNetClassifier as LeNetClassifier
     from lenet.evaluation import Evaluation as Evaluation
     from lenet.evaluation import evaluate as evaluate
-    from lenet.kernels.engines import select_engine as select_engine
     from lenet.kernels.fuse import fuse as fuse
     from lenet.networks import LeNet as LeNet
     from lenet.networks import build_network as build_network
@@ -50,7 +50,7 @@ _ROOMS = {
     "load_checkpoint": "checkpoints",
     "load_dataset": "data.datasets",
     "save_checkpoint": "checkpoints",
-    "select_engine": "kernels.engines",
+    "select_engine": "engines",
     "summarize": "networks.summary",
     "train": "training.loop",
 }

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lenet.checkpoints import Checkpoint, load_checkpoint
 from lenet.data.pictures import Doubt, Ink, Picture, read_picture, to_ink
 from lenet.data.preprocessing import INK_SIZE
+from lenet.engines import select_engine
 from lenet.errors import InputError, ShapeError
-from lenet.kernels.engines import select_engine
 
 LOW_MARGIN = 0.3
 """Closer probabilities of the best two classes than this are a doubt."""

@@ -216,7 +216,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network; everything goes into a run folder, with a report."""
-    from lenet.kernels.engines import select_engine
+    from lenet.engines import select_engine
     from lenet.training import runs
     from lenet.training.recipes import find_recipe
 
@@ -410,8 +410,8 @@ def evaluate(
     """Measure weights on a data set: errors, classes, confusions, calibration."""
     from lenet.checkpoints import load_checkpoint
     from lenet.data.datasets import DATASETS, load_dataset
+    from lenet.engines import select_engine
     from lenet.evaluation import evaluate
-    from lenet.kernels.engines import select_engine
 
     checkpoint = load_checkpoint(weights)
     if data is None:

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preprocessing
 from lenet.data.splits import Split, Splits
+from lenet.engines import select_engine
 from lenet.errors import InputError
-from lenet.kernels.engines import select_engine
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import History, train
 from lenet.training.recipes import default_recipe, find_recipe
@@ -43,7 +43,7 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     random_state : int, RandomState or None
         Of the initial weights, the order and the distortions.
     engine, device : str
-        See `lenet.kernels.engines.select_engine`.
+        See `lenet.engines.select_engine`.
 
     Attributes
     ----------

@@ -441,7 +441,7 @@ def test_two_python_threads_get_what_one_gets():
 _TRAIN = """
 import sys, hashlib, torch
 from lenet.data.preprocessing import PAPER_1998
-from lenet.kernels.engines import select_engine
+from lenet.engines import select_engine
 from lenet.networks import build_network
 engine = select_engine("fused", "cpu")
 digest = hashlib.sha256()
@@ -457,8 +457,8 @@ for name in ("tutorial", "modern"):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(module(images), labels[:batch]).backward()
         optimizer.step()
-        learn = engine.learner(module, ink, labels, PAPER_1998, weight=1 / batch)
-        learn(torch.randperm(300)[:batch])
+        backprop = engine.backprop(module, ink, labels, PAPER_1998, weight=1 / batch)
+        backprop(torch.randperm(300)[:batch])
         optimizer.step()
     with torch.no_grad():
         digest.update(module(torch.randn(50, 1, 32, 32)).numpy().tobytes())
@@ -513,7 +513,7 @@ print(os.waitstatus_to_exitcode(status))
 def test_importing_the_package_loads_neither_torch_nor_halide():
     code = "import sys, lenet; print([m for m in ('torch', 'halide') if m in sys.modules])"
     assert _python(code).stdout.strip() == "[]"
-    code = "import sys, lenet.kernels.engines; print('halide' in sys.modules)"
+    code = "import sys, lenet.engines; print('halide' in sys.modules)"
     assert _python(code).stdout.strip() == "False"
 
 

@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 
-from lenet.kernels.engines import select_engine
+from lenet.engines import select_engine
 from lenet.kernels.updates import updater
 
 FUSED, TORCH = select_engine("fused", "cpu"), select_engine("torch", "cpu")

@@ -23,7 +23,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results" / "kill-resume.json"
 
 def child(out: Path, engine: str, epochs: int) -> None:
     """Begin a run in `out`, or resume the one that is there, to its end."""
-    from lenet.kernels.engines import select_engine
+    from lenet.engines import select_engine
     from lenet.training.recipes import RECIPES
     from lenet.training.runs import create_run, finish_run, open_run
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 from lenet.data.datasets import load_dataset
 from lenet.data.distortions import Distortions
 from lenet.data.splits import Split, Splits
+from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, LenetError
-from lenet.kernels.engines import Engine, select_engine
 from lenet.networks import build_network
 from lenet.training import loop
 from lenet.training.loop import choose_optimizer, measure, train

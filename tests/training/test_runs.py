@@ -20,8 +20,8 @@ from lenet.checkpoints import load_checkpoint
 from lenet.data import datasets
 from lenet.data.distortions import Distortions
 from lenet.data.splits import Split
+from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
-from lenet.kernels.engines import select_engine
 from lenet.training import runs
 from lenet.training.recipes import Recipe
 from lenet.training.runs import create_run, finish_run, open_run, train_run

@@ -19,7 +19,7 @@ from lenet.benchmark.onnx_graph import onnx_model
 from lenet.benchmark.results import Contest
 from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
 from lenet.data.splits import Split
-from lenet.kernels.engines import Engine
+from lenet.engines import Engine
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import flatten
 
@@ -122,12 +122,12 @@ class OurStep:
 
     def _walk(self) -> Iterator[str]:
         """Step after step; yields the name of the stage it has just done."""
-        learn = self.engine.learner(
+        backprop = self.engine.backprop(
             self.module, self.images, self.labels, _PREPROCESSING, weight=1 / self.batch_size
         )
         update = self.engine.updater(self.optimizer)
         for indices in self.batches:
-            learn(indices)
+            backprop(indices)
             yield "learn"
             update()
             yield "update"

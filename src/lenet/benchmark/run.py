@@ -19,8 +19,8 @@ from lenet.benchmark.peers import OUR_STEPS, PEERS, LeftOutError, Work, prepare,
 from lenet.benchmark.results import Benchmark, Contest, Row, Stage, flops_per_image
 from lenet.data.datasets import load_dataset
 from lenet.data.splits import Split
+from lenet.engines import select_engine
 from lenet.errors import InputError, LenetError
-from lenet.kernels.engines import select_engine
 from lenet.kernels.threads import set_threads
 
 _PACKAGES = ("lenet", "torch", "numpy", "halide", "onnxruntime")
@@ -313,7 +313,7 @@ _FIRST_USE = """
 import sys, time
 import torch
 from lenet.data.preprocessing import PAPER_1998
-from lenet.kernels.engines import select_engine
+from lenet.engines import select_engine
 from lenet.networks import build_network
 
 engine = select_engine("auto", "cpu")
@@ -322,7 +322,7 @@ ink, labels = torch.zeros(64, 28, 28, dtype=torch.uint8), torch.zeros(64, dtype=
 def use():
     start = time.perf_counter()
     module = engine.compile(build_network(sys.argv[1]))
-    engine.learner(module, ink, labels, PAPER_1998, weight=1)(labels)
+    engine.backprop(module, ink, labels, PAPER_1998, weight=1)(labels)
     module(engine.gather(ink, labels, PAPER_1998)).sum().backward()
     with torch.no_grad():
         for n in (1, 1024):

@@ -129,10 +129,10 @@ class FusedNetwork(nn.Module):
         masks = plan.masks(len(images))
         return _fused(plan.code(bool(masks)), masks, images, *parameters)
 
-    def learner(
+    def backprop(
         self, ink: Tensor, labels: Tensor, preprocessing: Preprocessing, loss: Tensor
-    ) -> "_Learner | None":
-        """See `lenet.kernels.engines.Engine.learner`.
+    ) -> "_Backprop | None":
+        """See `lenet.engines.Engine.backprop`.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class FusedNetwork(nn.Module):
 
         Returns
         -------
-        learner : callable or None
+        backprop : callable or None
             None where torch must do it: `fallback` says why.
         """
         plan = self._current_plan()
@@ -150,7 +150,7 @@ class FusedNetwork(nn.Module):
         self.__dict__["fallback"] = reason
         if reason is not None:
             return None
-        return _Learner(plan, parameters, ink, labels, preprocessing, loss)
+        return _Backprop(plan, parameters, ink, labels, preprocessing, loss)
 
     def _current_plan(self) -> "_Plan":
         """The plan for the layers as they are now."""
@@ -428,7 +428,7 @@ def gather(
     preprocessing: Preprocessing,
     matrices: NDArray[np.float32] | None = None,
 ) -> Tensor:
-    """See `lenet.kernels.engines.Engine.gather`, which checks shapes and types."""
+    """See `lenet.engines.Engine.gather`, which checks shapes and types."""
     images = torch.empty(len(indices), 1, PADDED_SIZE, PADDED_SIZE)
     if len(indices) == 0:
         return images
@@ -462,8 +462,8 @@ def _scaling(preprocessing: Preprocessing) -> Tensor:
 # --- A training step ------------------------------------------------------------------------------
 
 
-class _Learner:
-    """See `lenet.kernels.engines.Engine.learner`.
+class _Backprop:
+    """See `lenet.engines.Engine.backprop`.
 
     What stays the same from step to step is looked up once: between kernels that sweep the caches,
     every small operation is slow.
@@ -489,7 +489,7 @@ class _Learner:
         self.rooms = lru_cache(maxsize=_ROOMS)(partial(_Room, plan.code(False)))
 
     def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
-        """Learn from some images: their scores."""
+        """Scores of some images; their gradient is left in the parameters."""
         # Batches are slices of an epoch's order: it is checked as a whole, once.
         whole = indices if indices._base is None else indices._base
         if whole is not self.order or whole._version != self.order_version:

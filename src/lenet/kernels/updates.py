@@ -16,7 +16,7 @@ _SETTINGS = ("kept", "decay", "old_1", "new_1", "old_2", "new_2", "step", "corre
 
 
 def updater(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """See `lenet.kernels.engines.Engine.updater`."""
+    """See `lenet.engines.Engine.updater`."""
     if not _is_covered(optimizer):
         return optimizer.step
     kernel = _adam()

@@ -12,8 +12,8 @@ from lenet.data.datasets import load_dataset
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998
 from lenet.data.splits import Split
+from lenet.engines import select_engine
 from lenet.errors import LenetError
-from lenet.kernels.engines import select_engine
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.reproduction import studies
 from lenet.reproduction.experiment import (

@@ -16,9 +16,9 @@ from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998
 from lenet.data.splits import Split
+from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, InputError, RunError
 from lenet.files import write_atomic
-from lenet.kernels.engines import Engine, select_engine
 from lenet.kernels.threads import thread_count
 from lenet.networks.initialization import initialize
 from lenet.networks.lecun1998 import LeCun1998

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from lenet.data.distortions import Distortions
 from lenet.data.splits import Splits
+from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, LenetError
-from lenet.kernels.engines import Engine, select_engine
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
 from lenet.training.recipes import Recipe
@@ -121,7 +121,7 @@ def train(
         the last epoch is the best.
     recipe : Recipe
     engine : Engine, optional
-        What `lenet.kernels.engines.select_engine` chooses when not given.
+        What `lenet.engines.select_engine` chooses when not given.
     on_epoch : callable, optional
         Called after every epoch with its figures and the state.
     state : State, optional
@@ -166,7 +166,7 @@ def train(
     n_images = len(labels)
     batch_size = min(recipe.batch_size, n_images)
     steps = math.ceil(n_images / batch_size)
-    learn = engine.learner(
+    backprop = engine.backprop(
         module.train(),
         ink,
         labels,
@@ -197,7 +197,7 @@ def train(
                 rate = learning_rate(recipe, step / (steps * recipe.epochs))
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                scores = learn(batch, matrices)
+                scores = backprop(batch, matrices)
                 update()
                 if recipe.weight_average:
                     decay = min(recipe.weight_average, (1 + step) / (10 + step))

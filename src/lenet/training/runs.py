@@ -31,9 +31,9 @@ from lenet.checkpoints import (
 )
 from lenet.data.datasets import DATASETS, load_dataset
 from lenet.data.splits import Splits
+from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, DataError, InputError, RunError
 from lenet.files import write_atomic
-from lenet.kernels.engines import Engine, select_engine
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import Epoch, State, measure, train
 from lenet.training.recipes import Recipe, default_recipe

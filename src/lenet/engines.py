@@ -21,11 +21,11 @@ DEVICES = ("auto", "cpu", "cuda")
 _SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
 
 
-class Learner(Protocol):
-    """See `Engine.learner`."""
+class Backprop(Protocol):
+    """See `Engine.backprop`."""
 
     def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
-        """Learn from some images: their scores."""
+        """Scores of some images; their gradient is left in the parameters."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Engine:
         # Two roundings, as `Preprocessing.apply` has them: the same bits.
         return frame.mul_(preprocessing.factor).add_(preprocessing.offset)[:, None]
 
-    def learner(
+    def backprop(
         self,
         module: nn.Module,
         ink: Tensor,
@@ -114,7 +114,7 @@ class Engine:
         *,
         label_smoothing: float = 0.0,
         weight: float,
-    ) -> Learner:
+    ) -> Backprop:
         """All of a training step but the update: pick images, score them, find the gradient.
 
         The fused engine does it in one task for each sixteen images, so that nothing in between
@@ -134,7 +134,7 @@ class Engine:
 
         Returns
         -------
-        learner : function of indices (B,) int64 and, if wanted, matrices (B, 2, 3) float32
+        backprop : function of indices (B,) int64 and, if wanted, matrices (B, 2, 3) float32
             As for `gather`. Gives scores (B, classes) float32, and leaves the gradient of their
             cross-entropy, and that alone, in the parameters' `grad`. Raises `ShapeError` when an
             argument has another shape or type, `IndexError` when an index is not that of an image
@@ -151,15 +151,15 @@ class Engine:
                 f"{len(ink)} images need labels ({len(ink)},) int64, "
                 f"got {tuple(labels.shape)} {labels.dtype}"
             )
-        fused: Learner | None = None
+        fused: Backprop | None = None
         if self.name == "fused":
             from lenet.kernels.fuse import FusedNetwork
 
             assert isinstance(module, FusedNetwork), "a module of this engine's compile"
             loss = torch.tensor([label_smoothing, weight])
-            fused = module.learner(ink, labels, preprocessing, loss)
+            fused = module.backprop(ink, labels, preprocessing, loss)
 
-        def learn(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
+        def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
             _check_chosen(indices, matrices)
             if fused is not None and len(indices):
                 return fused(indices, matrices)
@@ -176,7 +176,7 @@ class Engine:
             (error * weight).backward()  # type: ignore[no-untyped-call]
             return scores.detach()
 
-        return learn
+        return backprop
 
     def updater(self, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
         """What to call instead of `optimizer.step`: the same arithmetic on all of the cores.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lenet.kernels import engines
+from lenet import engines
 
 pytest.importorskip("halide", reason="Halide has no wheel here")
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998, Preprocessing
+from lenet.engines import select_engine
 from lenet.errors import ShapeError
-from lenet.kernels.engines import select_engine
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
 from lenet.training.loop import flatten
@@ -60,8 +60,8 @@ def test_scores_and_gradients_are_those_of_float64_autograd(name, batch, distort
     indices = torch.from_numpy(random.permutation(len(ink))[:batch])
     matrices = Distortions(shift=2, rotate=0.2).sample(batch, random) if distorted else None
     module = FUSED.compile(network).train()
-    learn = FUSED.learner(module, ink, labels, PAPER_1998, label_smoothing=0.1, weight=0.25)
-    scores = learn(indices, matrices)
+    backprop = FUSED.backprop(module, ink, labels, PAPER_1998, label_smoothing=0.1, weight=0.25)
+    scores = backprop(indices, matrices)
     assert module.fallback is None
 
     reference = copy.deepcopy(network).double().train()
@@ -82,8 +82,10 @@ def test_both_engines_learn_the_same_and_draw_the_same(name):
         network, (ink, labels) = drawn(name), a_set()
         module = engine.compile(network).train()
         torch.manual_seed(9)
-        learn = engine.learner(module, ink, labels, PAPER_1998, label_smoothing=0.05, weight=1 / 33)
-        scores = learn(torch.arange(33))
+        backprop = engine.backprop(
+            module, ink, labels, PAPER_1998, label_smoothing=0.05, weight=1 / 33
+        )
+        scores = backprop(torch.arange(33))
         found.append((scores, [p.grad for p in network.parameters()], torch.rand(1)))
     (ours, gradients, draw), (theirs, others, other_draw) = found
     assert torch.equal(draw, other_draw)
@@ -99,16 +101,16 @@ def test_gradients_are_replaced_in_their_place(engine):
     weights = flatten(network)
     module = engine.compile(network).train()
 
-    learner = engine.learner(module, ink, labels, PAPER_1998, weight=1 / 20)
+    step = engine.backprop(module, ink, labels, PAPER_1998, weight=1 / 20)
 
-    def learn(first):
-        learner(torch.arange(first, first + 20))
+    def gradients(first):
+        step(torch.arange(first, first + 20))
         return weights.grad.clone()
 
     place = network.c5.weight.grad.data_ptr()
-    once = learn(0)
-    assert not torch.equal(learn(20), once)
-    assert torch.equal(learn(0), once)
+    once = gradients(0)
+    assert not torch.equal(gradients(20), once)
+    assert torch.equal(gradients(0), once)
     assert network.c5.weight.grad.data_ptr() == place
     assert torch.equal(once[:150], network.c1.weight.grad.flatten())
 
@@ -117,7 +119,7 @@ def test_a_frozen_parameter_gets_no_gradient():
     network, (ink, labels) = drawn("modern"), a_set()
     network.c3.weight.requires_grad_(False)
     module = FUSED.compile(network).train()
-    FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 16)(torch.arange(16))
+    FUSED.backprop(module, ink, labels, PAPER_1998, weight=1 / 16)(torch.arange(16))
     assert module.fallback is None
     assert network.c3.weight.grad is None
     assert network.c1.weight.grad.abs().max() > 0
@@ -126,7 +128,7 @@ def test_a_frozen_parameter_gets_no_gradient():
 def test_what_the_kernel_does_not_cover_learns_through_torch():
     network, (ink, labels) = build_network("modern", batch_norm=True), a_set()
     module = FUSED.compile(network).train()
-    FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 16)(torch.arange(16))
+    FUSED.backprop(module, ink, labels, PAPER_1998, weight=1 / 16)(torch.arange(16))
     assert "BatchNorm" in module.fallback
     assert network.norm1.weight.grad.abs().max() > 0
 
@@ -137,9 +139,9 @@ def test_python_threads_do_not_mix_their_gradients():
     def work(found, i):
         network = drawn("tutorial")
         module = FUSED.compile(network).train()
-        learn = FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 20)
+        backprop = FUSED.backprop(module, ink, labels, PAPER_1998, weight=1 / 20)
         for _ in range(5):
-            learn(torch.arange(20 * i, 20 * i + 20))
+            backprop(torch.arange(20 * i, 20 * i + 20))
         found[i] = [p.grad for p in network.parameters()]
 
     alone, together = {}, {}
@@ -157,16 +159,16 @@ def test_python_threads_do_not_mix_their_gradients():
 def test_moved_weights_and_gradients_are_followed():
     network, (ink, labels) = drawn("tutorial"), a_set()
     module = FUSED.compile(network).train()
-    learn = FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 20)
-    learn(torch.arange(20))
+    backprop = FUSED.backprop(module, ink, labels, PAPER_1998, weight=1 / 20)
+    backprop(torch.arange(20))
     once = [p.grad.clone() for p in network.parameters()]
     network.zero_grad()  # sets them to None
     for parameter in network.parameters():
         parameter.data = parameter.data.clone()
-    learn(torch.arange(20))
+    backprop(torch.arange(20))
     assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), once, strict=True))
     network.c5.weight.data.mul_(2)
-    learn(torch.arange(20))
+    backprop(torch.arange(20))
     assert not torch.equal(network.c5.weight.grad, once[4])
 
 
@@ -174,19 +176,19 @@ def test_wrong_labels_are_refused():
     module, (ink, labels) = FUSED.compile(drawn("tutorial")), a_set()
     for wrong in (labels[:-1], labels.int()):
         with pytest.raises(ShapeError, match="labels"):
-            FUSED.learner(module, ink, wrong, Preprocessing("plain"), weight=1 / 4)
+            FUSED.backprop(module, ink, wrong, Preprocessing("plain"), weight=1 / 4)
 
 
 @pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
 def test_indices_and_labels_out_of_range_are_refused(engine):
     module, (ink, labels) = engine.compile(drawn("tutorial")), a_set()
-    learn = engine.learner(module, ink, labels, PAPER_1998, weight=1 / 2)
+    backprop = engine.backprop(module, ink, labels, PAPER_1998, weight=1 / 2)
     with pytest.raises(IndexError, match="90"):
-        learn(torch.tensor([3, 90]))
-    learn(torch.tensor([3, 89]))
+        backprop(torch.tensor([3, 90]))
+    backprop(torch.tensor([3, 89]))
     labels[3] = 10  # in place: what was checked is another set now
     with pytest.raises(IndexError, match="10"):
-        learn(torch.tensor([3, 89]))
+        backprop(torch.tensor([3, 89]))
 
 
 def test_labels_that_are_strided_are_read_right():
@@ -194,25 +196,25 @@ def test_labels_that_are_strided_are_read_right():
     spaced = torch.stack([labels, torch.zeros_like(labels)], 1)[:, 0]
     found = []
     for answers in (labels, spaced):
-        FUSED.learner(module, ink, answers, PAPER_1998, weight=1 / 20)(torch.arange(20))
+        FUSED.backprop(module, ink, answers, PAPER_1998, weight=1 / 20)(torch.arange(20))
         found.append(module.network.c1.weight.grad.clone())
     assert torch.equal(*found)
 
 
 def test_slices_of_an_order_are_checked_for_what_they_hold():
     module, (ink, labels) = FUSED.compile(drawn("tutorial")).train(), a_set()
-    learn = FUSED.learner(module, ink, labels, PAPER_1998, weight=1 / 8)
+    backprop = FUSED.backprop(module, ink, labels, PAPER_1998, weight=1 / 8)
     order = torch.arange(90)
-    learn(order[:8])
+    backprop(order[:8])
     order[20] = -1
-    learn(order[:8])  # what is wrong lies elsewhere
+    backprop(order[:8])  # what is wrong lies elsewhere
     with pytest.raises(IndexError, match="-1"):
-        learn(order[16:24])
+        backprop(order[16:24])
     order[20] = 20
-    learn(order[16:24])
+    backprop(order[16:24])
     order[3] = 90  # in place, after the whole was found in order
     with pytest.raises(IndexError, match="90"):
-        learn(order[:8])
+        backprop(order[:8])
 
 
 def test_ink_at_any_address_is_read_right():
@@ -221,7 +223,7 @@ def test_ink_at_any_address_is_read_right():
     for shift in (0, 1, 2):
         store = torch.zeros(ink.numel() + shift, dtype=torch.uint8)
         moved = store[shift:].view_as(ink).copy_(ink)
-        FUSED.learner(module, moved, labels, PAPER_1998, weight=1 / 20)(torch.arange(20))
+        FUSED.backprop(module, moved, labels, PAPER_1998, weight=1 / 20)(torch.arange(20))
         found.append(module.network.c1.weight.grad.clone())
         images = FUSED.gather(moved, torch.arange(20), PAPER_1998)
         assert torch.equal(images, TORCH.gather(ink, torch.arange(20), PAPER_1998))
