@@ -18,10 +18,10 @@ import numpy as np
 import lenet
 from lenet.data.distortions import Distortions
 from lenet.files import write_atomic
-from lenet.kernels.threads import thread_count
 from lenet.reproduction import DISTORTIONS, Experiment
 from lenet.reproduction.experiment import run
 from lenet.reproduction.report import percent
+from lenet.threads import thread_count
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "results" / "choices-1998.json"

@@ -15,6 +15,7 @@ ORDER = (
     "errors",
     "files",
     "machine",
+    "threads",
     "evaluation",
     "data",
     "networks",

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lenet import threads
 from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE, Preprocessing
 from lenet.errors import EngineError, InputError, ShapeError
-from lenet.kernels import threads
 from lenet.networks import LeNet
 
 ENGINES = ("auto", "fused", "torch")

@@ -16,7 +16,7 @@ from lenet.training.optimizers import DiagonalLevenbergMarquardt, curvature
 
 pytest.importorskip("halide", reason="replicas run on Halide alone")
 from lenet.kernels.replicas import Replicas
-from lenet.kernels.threads import set_threads
+from lenet.threads import set_threads
 
 RATE, MU = 2e-5, 0.02
 LOSSES = {"map": RUBBISH_PENALTY, "mean-square": None}

@@ -21,7 +21,7 @@ from lenet.data.datasets import load_dataset
 from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import InputError, LenetError
-from lenet.kernels.threads import set_threads
+from lenet.threads import set_threads
 
 _PACKAGES = ("lenet", "torch", "numpy", "halide", "onnxruntime")
 _LEAST_STEPS = 5

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
+from lenet import threads
 from lenet.data.preprocessing import INK_SIZE, PADDED_SIZE, Preprocessing
 from lenet.errors import EngineError
-from lenet.kernels import threads
 from lenet.networks import LeNet
 from lenet.networks.frame import (
     C1_MAPS,

@@ -45,7 +45,6 @@ from lenet.kernels.stages import (
     x,
     y,
 )
-from lenet.kernels.threads import set_threads
 from lenet.networks.frame import (
     C1_MAPS,
     C3_MAPS,
@@ -59,6 +58,7 @@ from lenet.networks.frame import (
 )
 from lenet.networks.layers import ScaledTanh
 from lenet.networks.lecun1998 import LeCun1998
+from lenet.threads import set_threads
 
 seed, group = hl.vars("seed group")
 kx, ky = hl.vars("kx ky")

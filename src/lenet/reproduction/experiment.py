@@ -19,9 +19,9 @@ from lenet.data.splits import Split
 from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, InputError, RunError
 from lenet.files import write_atomic
-from lenet.kernels.threads import thread_count
 from lenet.networks.initialization import initialize
 from lenet.networks.lecun1998 import LeCun1998
+from lenet.threads import thread_count
 from lenet.training.losses import RUBBISH_PENALTY
 from lenet.training.optimizers import PATTERNS_FOR_CURVATURE
 
