@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from lenet.benchmark import Benchmark, Contest, Plan, Row, Stage, draw, format_table, run_benchmark
-from lenet.benchmark.onnx_graph import onnx_model
 from lenet.benchmark.peers import OUR_STEPS, PEERS, _ArticleImages, takes_part
 from lenet.benchmark.results import flops_per_image
 from lenet.data.preprocessing import Preprocessing
@@ -150,35 +149,6 @@ def test_the_articles_pipeline_resizes_and_scales() -> None:
     assert image.dtype == torch.float32
     np.testing.assert_array_equal(image[0].numpy(), expected.astype(np.float32) / 255)
     assert label == data.labels[0]
-
-
-@pytest.mark.skipif(not HAS_ONNX, reason="onnx and onnxruntime are not installed (extra: bench)")
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("tutorial", {}),
-        ("modern", {}),
-        ("modern", {"activation": "tanh", "pooling": "average", "dropout": 0.5}),
-    ],
-)
-def test_onnx_graph_gives_the_networks_scores(name: str, options: dict[str, object]) -> None:
-    import onnxruntime
-
-    network = build_network(name, num_classes=7, **options).eval()
-    session = onnxruntime.InferenceSession(onnx_model(network), providers=["CPUExecutionProvider"])
-    for n in (1, 5):
-        images = torch.randn(n, 1, 32, 32, generator=torch.Generator().manual_seed(n))
-        (scores,) = session.run(None, {"images": images.numpy()})
-        with torch.no_grad():
-            torch.testing.assert_close(torch.from_numpy(scores), network(images))
-
-
-@pytest.mark.skipif(not HAS_ONNX, reason="onnx and onnxruntime are not installed (extra: bench)")
-def test_onnx_graph_refuses_what_it_would_get_wrong() -> None:
-    with pytest.raises(InputError, match="BatchNorm"):
-        onnx_model(build_network("modern", batch_norm=True))
-    with pytest.raises(InputError, match="ScaledTanh"):
-        onnx_model(build_network("lecun1998"))
 
 
 MADE_UP = Benchmark(

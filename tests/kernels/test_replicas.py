@@ -11,8 +11,8 @@ from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.errors import InputError, ShapeError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
+from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature
 from lenet.training.losses import RUBBISH_PENALTY, build_loss
-from lenet.training.optimizers import DiagonalLevenbergMarquardt, curvature
 
 pytest.importorskip("halide", reason="replicas run on Halide alone")
 from lenet.kernels.replicas import Replicas

@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lenet.benchmark.onnx_graph import onnx_model
 from lenet.benchmark.results import Contest
 from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
 from lenet.data.splits import Split
 from lenet.engines import Engine
+from lenet.export.onnx import onnx_model
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import flatten
 

@@ -195,7 +195,7 @@ class Replicas:
         Returns
         -------
         diagonal : dict of str to (networks, …) float32
-            By parameter name; what `lenet.training.optimizers.curvature` computes for one.
+            By parameter name; what `lenet.training.curvature.curvature` computes for one.
         """
         sums = {name: np.zeros_like(weight) for name, weight in self._weights.items()}
         self._walk(2, order, matrices, {f"{name}.sum": h for name, h in sums.items()}, sums)

@@ -22,8 +22,8 @@ from lenet.files import write_atomic
 from lenet.networks.initialization import initialize
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.threads import thread_count
+from lenet.training.curvature import PATTERNS_FOR_CURVATURE
 from lenet.training.losses import RUBBISH_PENALTY
-from lenet.training.optimizers import PATTERNS_FOR_CURVATURE
 
 # Paper: Sec. III.B. The learning rate η of each pass.
 LEARNING_RATES = (5e-4,) * 2 + (2e-4,) * 3 + (1e-4,) * 3 + (5e-5,) * 4 + (1e-5,) * 8

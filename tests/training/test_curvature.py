@@ -10,8 +10,8 @@ from lenet.errors import InputError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
 from lenet.networks.layers import TABLE_I
+from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature
 from lenet.training.losses import build_loss, maximum_a_posteriori, mean_square
-from lenet.training.optimizers import DiagonalLevenbergMarquardt, curvature
 
 A, S = 1.7159, 2 / 3
 
