@@ -1,19 +1,25 @@
 # Two commands: `make` trains a LeNet-5 on built-in digits, `make test` runs every check.
+# While you work on lenet: `make check`, which leaves out the slow tests.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: train test bench tables clean
+.PHONY: train test check lint bench tables clean
 
 train: .venv/.installed
 	$(BIN)/lenet train
 
-test: .venv/.installed-for-tests
+test: lint
+	$(BIN)/pytest -n 2
+
+check: lint
+	$(BIN)/pytest -n 2 -m 'not slow'
+
+lint: .venv/.installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
 
 # Needs Fashion-MNIST (see LENET_DATA in the README) and an otherwise idle machine.
 bench: .venv/.installed-for-tests

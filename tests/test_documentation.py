@@ -1,0 +1,34 @@
+"""The pages and the forge's files say what is true of the code beside them."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WORKFLOW = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_the_workflow_runs_the_commands_of_the_readme():
+    by_hand = re.search(r"```bat\n(.*?)```", README, re.DOTALL)[1]
+    commands = ["make test", *by_hand.replace("py -m venv", "python -m venv").splitlines()]
+    assert len(commands) == 5
+    assert [command for command in commands if command not in WORKFLOW] == []
+
+
+def test_the_workflow_runs_every_python_that_is_promised():
+    named = {c.removeprefix("Programming Language :: Python :: ") for c in classifiers()}
+    promised = sorted((name for name in named if "." in name), key=lambda n: int(n[2:]))
+    assert f"python: {promised}".replace("'", '"') in WORKFLOW
+    assert f"Python {promised[0]} to {promised[-1]}" in README
+
+
+def classifiers() -> list[str]:
+    return [c for c in PROJECT["project"]["classifiers"] if "Python ::" in c]
+
+
+def test_a_commit_is_checked_by_the_ruff_that_is_tested_with():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    pinned = re.search(r"^ruff==(.*)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    assert f"ruff-pre-commit\n    rev: v{pinned[1]}\n" in hooks
