@@ -8,18 +8,19 @@ seed with the median validation accuracy go into the package, with their card.
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import lenet
 from lenet.checkpoints import save_checkpoint
 from lenet.engines import select_engine
 from lenet.files import write_atomic
+from lenet.machine import describe_machine, list_versions
 from lenet.training.loop import train
 from lenet.training.recipes import default_recipe, find_recipe
 from lenet.training.runs import Run
@@ -96,7 +97,9 @@ def main() -> None:
         "recipe": {k: v for k, v in recipe.to_dict().items() if k != "seed"},
         "engine": engine.name,
         "seconds": round(time.perf_counter() - began, 1),
-        "machine": machine(),
+        "machine": describe_machine(),
+        "threads": torch.get_num_threads(),
+        "versions": list_versions(),
         **{f"{p}_accuracy": spread([row[f"{p}_accuracy"] for row in rows]) for p in held_out},
         "seeds": rows,
     }
@@ -119,28 +122,6 @@ def spread(values: list[float]) -> dict[str, float | int]:
     """Mean and standard deviation over the seeds."""
     deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
     return {"mean": statistics.mean(values), "sd": deviation, "n": len(values)}
-
-
-def machine() -> dict[str, Any]:
-    import torch
-
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lenet": lenet.__version__,
-    }
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def box(

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from lenet.benchmark import machine
 from lenet.data.preprocessing import PAPER_1998
 from lenet.engines import select_engine
 from lenet.files import write_atomic
+from lenet.machine import describe_machine
 from lenet.networks import build_network
 from lenet.training.loop import flatten
 
@@ -54,7 +54,7 @@ def main() -> None:
     result = {
         "what": "resident memory of one process, MB of 2**20 bytes, by step",
         "command": " ".join(["python experiments/endurance.py", *sys.argv[1:]]),
-        "machine": machine(),
+        "machine": describe_machine(),
         "resident_mb": grown,
     }
     write_atomic(

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import lenet
-from lenet.benchmark import machine, versions
 from lenet.files import write_atomic
+from lenet.machine import describe_machine, list_versions
 from lenet.networks import build_network
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,8 +38,8 @@ def main() -> None:
     result = {
         "what": "relative error against float64, median and 95 % quantile over networks",
         "command": f"python experiments/errors.py --seeds {seeds}",
-        "machine": machine(),
-        "versions": versions(),
+        "machine": describe_machine(),
+        "versions": list_versions(),
         "networks": {name: compare(*NETWORKS[name], seeds) for name in NETWORKS},
     }
     write_atomic(ROOT / "results" / "errors.json", (json.dumps(result, indent=1) + "\n").encode())

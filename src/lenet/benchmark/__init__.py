@@ -6,10 +6,8 @@ from lenet.benchmark.run import (
     QUICK,
     Limits,
     Plan,
-    machine,
     measure_limits,
     run_benchmark,
-    versions,
 )
 
 __all__ = [
@@ -23,8 +21,6 @@ __all__ = [
     "Stage",
     "draw",
     "format_table",
-    "machine",
     "measure_limits",
     "run_benchmark",
-    "versions",
 ]

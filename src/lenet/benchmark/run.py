@@ -1,8 +1,5 @@
 """The measurement itself: who takes a turn when, and what fresh processes tell."""
 
-import importlib.metadata
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,9 +18,9 @@ from lenet.data.datasets import load_dataset
 from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import InputError, LenetError
+from lenet.machine import describe_machine, list_versions
 from lenet.threads import set_threads
 
-_PACKAGES = ("lenet", "torch", "numpy", "halide", "onnxruntime")
 _LEAST_STEPS = 5
 
 
@@ -159,8 +156,8 @@ def run_benchmark(plan: Plan = FULL, on_progress: Callable[[str], None] | None =
         except LeftOutError as reason:
             left_out["memory"] = str(reason)
     return Benchmark(
-        machine=machine(),
-        versions=versions(),
+        machine=describe_machine(),
+        versions=list_versions(),
         threads=threads,
         engine=engine.notice,
         peak_gflops=peak,
@@ -210,29 +207,6 @@ def _limits(size: int, products: list[float], copies: list[float]) -> Limits:
         product_gflops=2 * size**3 / min(products) / 1e9,
         copy_gb_per_second=2 * _copied_bytes(size) / min(copies) / 1e9,
     )
-
-
-def machine() -> str:
-    """The processor by its name, and the system."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}"
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide speeds and bits."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _images(n: int) -> Split:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lenet.benchmark import machine, versions
 from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998
@@ -19,6 +18,7 @@ from lenet.data.splits import Split
 from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, InputError, RunError
 from lenet.files import write_atomic
+from lenet.machine import describe_machine, list_versions
 from lenet.networks.initialization import initialize
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.threads import thread_count
@@ -222,7 +222,11 @@ def run(
                 pace = (time.perf_counter() - started) / (done - before)
                 on_progress(_progress(state, done, pace * (experiment.passes - done)))
         state.seconds += time.perf_counter() - clock
-        state.made_on = {"machine": machine(), "threads": thread_count(), "versions": versions()}
+        state.made_on = {
+            "machine": describe_machine(),
+            "threads": thread_count(),
+            "versions": list_versions(),
+        }
         state.train_error = np.vstack([state.train_error, n_wrong / n])
         state.test_error = np.vstack([state.test_error, errors(engine, state.networks, test)])
         save(path, state)

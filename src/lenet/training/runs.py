@@ -6,13 +6,10 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
-import platform
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +31,7 @@ from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, DataError, InputError, RunError
 from lenet.files import write_atomic
+from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import Epoch, State, measure, train
 from lenet.training.recipes import Recipe, default_recipe
@@ -100,7 +98,7 @@ class Run:
                 "recipe": self.recipe.to_dict(),
                 "seed": self.recipe.seed,
                 "data": {"name": self.splits.name, "sha256": self.splits.sha256},
-                "versions": _versions(),
+                "versions": {**list_versions(), "system": describe_system()},
                 "metrics": dict(metrics),
             },
         )
@@ -315,7 +313,7 @@ def _write_plan(run: Run) -> None:
         "engine": run.engine.name,
         "device": run.engine.device.type,
         "threads": torch.get_num_threads(),
-        "versions": _versions(),
+        "versions": {**list_versions(), "system": describe_system()},
         "results": run.results,
     }
     text = json.dumps(plan, indent=2, ensure_ascii=False, allow_nan=False)
@@ -408,12 +406,3 @@ def _csv(state: State) -> str:
     writer.writeheader()
     writer.writerows(dataclasses.asdict(epoch) for epoch in state.history)
     return text.getvalue()
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "lenet": metadata.version("lenet"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}".strip() or os.name,
-    }
