@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from lenet.checkpoints import Checkpoint, load_checkpoint
-from lenet.data.pictures import Doubt, Ink, Picture, read_picture, to_ink
+from lenet.data.ink import Doubt, Ink, to_ink
+from lenet.data.pictures import Picture, read_picture
 from lenet.data.preprocessing import INK_SIZE
 from lenet.engines import select_engine
 from lenet.errors import InputError, ShapeError

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.idx import read_idx
-from lenet.data.pictures import read_picture, to_ink
+from lenet.data.ink import to_ink
+from lenet.data.pictures import read_picture
 from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preparation
 from lenet.data.splits import Split, Splits
 from lenet.errors import DataError, DownloadError, LenetError, PictureError

@@ -24,7 +24,7 @@ class Preprocessing:
     Parameters
     ----------
     preparation : {"digit", "garment", "plain"}
-        How `lenet.data.pictures.to_ink` turns a picture into 28×28 ink.
+        How `lenet.data.ink.to_ink` turns a picture into 28×28 ink.
     scale, offset : float
         Network input = ink / 255 * scale + offset; paper is 0, full ink 255.
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from lenet.data.distortions import warp
-from lenet.data.pictures import to_ink
+from lenet.data.ink import to_ink
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
 from lenet.evaluation import softmax
 
