@@ -18,6 +18,7 @@ from PIL import Image
 
 from lenet import cli
 from lenet.checkpoints import boxed_weights
+from lenet.cli import options
 
 TRAIN_KEYS = [
     "run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch", "train_accuracy",
@@ -189,7 +190,7 @@ class TestEvaluate:
     def test_parts_differ(self, weights):
         sizes = {
             part: run("evaluate", "--weights", weights, "--split", part, "--json").json["n_images"]
-            for part in cli.SPLITS
+            for part in options.SPLITS
         }
         assert sum(sizes.values()) == 1797
         assert sizes["train"] > sizes["test"] > sizes["validation"]
@@ -313,9 +314,9 @@ class TestManners:
         from lenet import engines
         from lenet.networks import NETWORKS
 
-        assert tuple(NETWORKS) == cli.NETWORKS
-        assert engines.ENGINES == cli.ENGINES
-        assert engines.DEVICES == cli.DEVICES
+        assert tuple(NETWORKS) == options.NETWORKS
+        assert engines.ENGINES == options.ENGINES
+        assert engines.DEVICES == options.DEVICES
 
     @pytest.mark.parametrize(
         "command", [[], *([name] for name in ("train", "evaluate", "predict", "summary", "models",

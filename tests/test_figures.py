@@ -1,6 +1,5 @@
 """figures.py: what a figure says, and that it never fails on strange names and sizes."""
 
-import html.parser
 import io
 import math
 import subprocess
@@ -12,12 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from lenet import figures
 from lenet.checkpoints import Checkpoint
 from lenet.classifier import Classifier
 from lenet.data.preprocessing import Preprocessing
-from lenet.data.splits import Split
 from lenet.evaluation import evaluate
+from lenet.figures.curves import diagnose, draw_curves, overfits
+from lenet.figures.evaluation import MISTAKES, draw_calibration, draw_confusion, draw_mistakes
+from lenet.figures.networks import draw_explanation, draw_filters
+from lenet.figures.style import to_png
 from lenet.networks import NETWORKS, build_network
 from lenet.networks.initialization import initialize
 from lenet.training.loop import Epoch
@@ -46,7 +47,7 @@ def texts(figure):
 
 
 def pixels(figure):
-    png = figures.to_png(figure, dpi=40)
+    png = to_png(figure, dpi=40)
     assert png.startswith(b"\x89PNG")
     return np.asarray(Image.open(io.BytesIO(png)).convert("L"))
 
@@ -66,23 +67,23 @@ def trained(name, classes=10):
 
 def test_the_users_matplotlib_is_left_as_it_was():
     before = dict(mpl.rcParams)
-    figures.to_png(figures.curves(OVERFITS, 2), dpi=20)
+    to_png(draw_curves(OVERFITS, 2), dpi=20)
     assert dict(mpl.rcParams) == before
 
 
 def test_pyplot_is_never_loaded():
-    code = "import sys, lenet.figures; assert 'matplotlib.pyplot' not in sys.modules"
+    code = "import sys, lenet.report; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_same_figure_gives_the_same_bytes():
-    first, second = (figures.to_png(figures.curves(OVERFITS, 2), dpi=30) for _ in range(2))
+    first, second = (to_png(draw_curves(OVERFITS, 2), dpi=30) for _ in range(2))
     assert first == second
 
 
 class TestCurves:
     def test_name_the_gap_and_the_best_epoch(self):
-        figure = figures.curves(OVERFITS, 2)
+        figure = draw_curves(OVERFITS, 2)
         said = texts(figure)
         assert "Best epoch 2 of 3: validation accuracy 88.00 %" in said
         assert "gap 7.1 points" in said
@@ -94,7 +95,7 @@ class TestCurves:
     def test_show_every_value_of_both_parts(self):
         lines = [
             tuple(line.get_ydata())
-            for axes in figures.curves(OVERFITS, 2).axes
+            for axes in draw_curves(OVERFITS, 2).axes
             for line in axes.lines
             if len(line.get_ydata()) == 3
         ]
@@ -107,21 +108,21 @@ class TestCurves:
 
     def test_name_no_gap_where_there_is_none(self):
         history = [epoch(1), epoch(2)]
-        assert "gap" not in texts(figures.curves(history, 2))
-        assert not figures.overfits(history)
+        assert "gap" not in texts(draw_curves(history, 2))
+        assert not overfits(history)
 
     def test_a_gap_without_harm_is_not_called_overfitting(self):
         history = [epoch(1, 0.8, 0.8, 0.5), epoch(2, 0.95, 0.9, 0.3)]
-        assert not figures.overfits(history)
-        assert "5.0 points ahead" in figures.diagnose(history)
+        assert not overfits(history)
+        assert "5.0 points ahead" in diagnose(history)
 
     @pytest.mark.parametrize("n", [1, 2, 200])
     def test_any_number_of_epochs(self, n):
-        pixels(figures.curves([epoch(i + 1) for i in range(n)], n))
+        pixels(draw_curves([epoch(i + 1) for i in range(n)], n))
 
     def test_without_a_validation_part(self):
         history = [epoch(i, validation=math.nan, loss=math.nan) for i in (1, 2)]
-        figure = figures.curves(history, 2)
+        figure = draw_curves(history, 2)
         assert "No validation part" in texts(figure)
         pixels(figure)
 
@@ -129,7 +130,7 @@ class TestCurves:
 class TestConfusion:
     def test_shows_recall_and_counts(self):
         result = evaluate(np.eye(2)[[0, 0, 1, 1]], [0, 0, 0, 1], ("cat", "dog"))
-        said = texts(figures.confusion(result)).split("\n")
+        said = texts(draw_confusion(result)).split("\n")
         assert "1 of 4 wrong" in said
         assert "66.7" in said
         assert "100.0" in said
@@ -138,20 +139,20 @@ class TestConfusion:
 
     @pytest.mark.parametrize("classes", [2, 10, 25, 200])
     def test_any_number_of_classes(self, classes):
-        pixels(figures.confusion(some_evaluation(classes)))
+        pixels(draw_confusion(some_evaluation(classes)))
 
     def test_strange_names(self):
         result = some_evaluation(10, names=STRANGE)
-        assert "$5 bill$" in texts(figures.confusion(result))
-        pixels(figures.confusion(result))
-        pixels(figures.calibration(result))
+        assert "$5 bill$" in texts(draw_confusion(result))
+        pixels(draw_confusion(result))
+        pixels(draw_calibration(result))
 
 
 class TestMistakes:
     def test_worst_first(self):
         ink = np.zeros((3, 28, 28), np.uint8)
         scores = np.array([[0.0, 1.0], [0.0, 5.0], [3.0, 0.0]])
-        figure = figures.mistakes(ink, np.zeros(3, np.int64), scores, ("cat", "dog"))
+        figure = draw_mistakes(ink, np.zeros(3, np.int64), scores, ("cat", "dog"))
         said = [axes.texts[1].get_text() for axes in figure.axes]
         assert said == ["dog (99 %)", "dog (73 %)"]
         assert "All 2 mistakes" in texts(figure)
@@ -160,13 +161,13 @@ class TestMistakes:
         rng = np.random.default_rng(0)
         ink = rng.integers(256, size=(100, 28, 28), dtype=np.uint8)
         scores = np.tile(np.arange(10.0), (100, 1))
-        figure = figures.mistakes(ink, np.zeros(100, np.int64), scores, STRANGE)
-        assert f"The {figures.MISTAKES} worst of 100 mistakes" in texts(figure)
-        assert len(figure.axes) == figures.MISTAKES
+        figure = draw_mistakes(ink, np.zeros(100, np.int64), scores, STRANGE)
+        assert f"The {MISTAKES} worst of 100 mistakes" in texts(figure)
+        assert len(figure.axes) == MISTAKES
         pixels(figure)
 
     def test_none(self):
-        figure = figures.mistakes(
+        figure = draw_mistakes(
             np.zeros((2, 28, 28), np.uint8), np.array([0, 1]), np.eye(2), ("a", "b")
         )
         assert "No mistakes" in texts(figure)
@@ -176,7 +177,7 @@ class TestMistakes:
 @pytest.mark.parametrize(("name", "kernels"), [("tutorial", 96), ("modern", 96), ("lecun1998", 60)])
 def test_filters_show_every_kernel_that_is_there(name, kernels):
     network = trained(name)
-    figure = figures.filters(network)
+    figure = draw_filters(network)
     assert sum(len(axes.images) for axes in figure.axes) == 6 + kernels
     first = figure.axes[0].images[0].get_array()
     assert np.array_equal(first, network.c1.weight.detach().numpy()[0, 0])
@@ -192,7 +193,7 @@ def test_explain(name, classes):
     grey = np.full((60, 90), 230, np.uint8)
     grey[10:50, 40:46] = 20
     look = Classifier(checkpoint, engine="torch").look(grey)
-    figure = figures.explain(look, checkpoint.network)
+    figure = draw_explanation(look, checkpoint.network)
     said = texts(figure)
     for part in ("The picture", "What the network saw", "C1", "C3", "F6"):
         assert part in said
@@ -202,74 +203,3 @@ def test_explain(name, classes):
     expected = 1 + 1 + 6 + 16 + 1 + (2 if name == "lecun1998" else 0)
     assert sum(len(axes.images) for axes in figure.axes) == expected
     pixels(figure)
-
-
-class Page(html.parser.HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.sources, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.sources += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
-
-    def handle_data(self, data):
-        self.text += data
-
-
-class TestReport:
-    @pytest.fixture
-    def page(self):
-        return figures.report_html(
-            "<script>alert(1)</script>",
-            some_evaluation(10, names=STRANGE),
-            OVERFITS,
-            2,
-            {"curves": b"\x89PNG", "confusion": b"\x89PNG"},
-            {"data": "a & b", "folder": "caf\udce9"},
-        )
-
-    def test_nothing_is_fetched(self, page):
-        found = Page(page)
-        assert len(found.sources) == 2
-        assert all(source.startswith("data:image/png;base64,") for source in found.sources)
-        assert "script" not in found.tags
-        assert "link" not in found.tags
-        assert "http:" not in page
-        assert "https:" not in page
-        assert "default-src 'none'" in page
-
-    def test_text_is_escaped(self, page):
-        assert "&lt;script&gt;alert(1)" in page
-        assert "&lt;b&gt;bold" in page
-        assert "a &amp; b" in page
-        page.encode("utf-8")
-
-    def test_it_says_what_a_reader_needs(self, page):
-        result = some_evaluation(10, names=STRANGE)
-        text = Page(page).text
-        assert f"{result.n_errors} of 300" in text
-        assert f"{100 * result.accuracy:.2f} %" in text
-        assert "Overfits by 7.1 points" in text
-        assert "$5 bill$" in text
-
-    def test_it_suits_phones_and_the_dark(self, page):
-        assert 'name="viewport"' in page
-        assert "prefers-color-scheme: dark" in page
-        assert "max-width: 800px" in page
-
-
-def test_a_run_gets_its_figures_and_report(tmp_path):
-    rng = np.random.default_rng(0)
-    part = Split(rng.integers(256, size=(20, 28, 28), dtype=np.uint8), np.arange(20) % 10)
-    scores = rng.normal(size=(20, 10))
-    network = trained("tutorial")
-    figures.write_run(
-        tmp_path, "a run", network, OVERFITS, 2, part, scores, tuple("0123456789"), {"x": 1}
-    )
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {
-        "curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html",
-    }  # fmt: skip
-    assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 5

@@ -37,7 +37,16 @@ ORDER = (
 )
 DOOR = {"__init__", "__main__"}  # opens every room; belongs to none
 MAY_PRINT = {"cli"}
-MAY_WRITE = {"files", "data", "checkpoints", "training", "figures", "benchmark", "reproduction"}
+MAY_WRITE = {
+    "files",
+    "data",
+    "checkpoints",
+    "training",
+    "figures",
+    "report",
+    "benchmark",
+    "reproduction",
+}
 NETWORK = {"urllib", "http", "socket", "ssl", "ftplib", "requests", "pooch", "httpx"}
 WRITERS = {"write_text", "write_bytes", "mkdir", "unlink", "rmdir", "touch", "symlink_to"}
 WRITING_MODULES = {"shutil", "tempfile"}

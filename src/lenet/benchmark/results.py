@@ -178,7 +178,7 @@ def draw(benchmark: Benchmark, path: Path) -> None:
     """A bar for every row, a panel for every contest, as a PNG file."""
     from matplotlib.figure import Figure
 
-    from lenet.figures import write
+    from lenet.figures.style import write
 
     contests = benchmark.contests()
     columns = min(3, len(contests))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
 from lenet.data.splits import Split
-from lenet.figures import to_png
+from lenet.figures.style import to_png
 from lenet.files import write_atomic
 from lenet.reproduction.report import TEST_ERROR, Report, finished
 

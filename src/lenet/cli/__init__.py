@@ -1,0 +1,107 @@
+"""The command line: arguments, one call, then text, a table or JSON.
+
+Results go to stdout, progress and complaints to stderr. Heavy packages are imported inside the
+commands that use them, so that `--help` answers at once.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from lenet.cli import data, evaluate, inspect, measure, predict, train
+from lenet.cli.output import complain
+from lenet.errors import InputError, LenetError
+
+INTERRUPTED = 130
+
+
+app = typer.Typer(
+    name="lenet",
+    help="Train a LeNet-5, see how it did, use it on your own pictures.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(inspect.summary)
+app.command()(inspect.models)
+app.command()(measure.bench)
+app.command()(measure.reproduce)
+app.add_typer(data.app, name="data", no_args_is_help=True)
+
+
+@app.callback(invoke_without_command=True)
+def door(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Train a LeNet-5, see how it did, use it on your own pictures."""
+    if show_version:
+        print(f"lenet {version('lenet')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0 ok, 1 failure, 2 bad input, 130 Ctrl-C.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        `sys.argv` without the program's name when not given.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show is no reason to fail.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("lenet", arguments) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except typer.TyperException as error:
+        return complain(_usage(error), InputError.exit_code)
+    except LenetError as error:
+        return complain(str(error), error.exit_code)
+    except KeyboardInterrupt as how_to_go_on:
+        return complain("; ".join(("interrupted", *how_to_go_on.args)), INTERRUPTED)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.errno == errno.EPIPE:
+            # Who read us has left. Whatever is still buffered must not fail at exit.
+            with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            return 1
+        where = f"{error.filename}: " if error.filename else ""
+        return complain(f"{where}{error.strerror or error}", 1)
+    except MemoryError:
+        return complain("out of memory; a smaller --batch-size or picture needs less", 1)
+    except RuntimeError as error:
+        if "memory" not in str(error):  # torch has no class of its own for a CPU out of memory
+            raise
+        return complain(f"out of memory: {str(error).splitlines()[0]}", 1)
+    return 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "lenet"
+    message = error.format_message().strip().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}; see {path} --help"

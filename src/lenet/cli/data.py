@@ -1,0 +1,79 @@
+"""`lenet data`: the data sets listed, fetched, verified."""
+
+from typing import Annotated, Any
+
+import typer
+
+from lenet.cli.options import Json
+from lenet.cli.output import say, show, show_json, show_table
+
+app = typer.Typer(help="The data sets: list them, get one, check the files.")
+
+
+@app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List the data sets and whether their files are here."""
+    from lenet.data.datasets import DATASETS, verify_dataset
+
+    rows = []
+    for name, dataset in DATASETS.items():
+        states = {check.state for check in verify_dataset(name)}
+        state = next((s for s in ("damaged", "missing") if s in states), "ready")
+        rows.append({"name": name, "state": state, "description": dataset.description})
+    if as_json:
+        show_json(rows)
+        return
+    show_table(
+        ("name", "state", "description"), [tuple(row.values()) for row in rows], text_columns=3
+    )
+
+
+@app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.", metavar="NAME")],
+) -> None:
+    """Download a data set into the cache, checked; nothing is done when it is here."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from lenet.data.datasets import fetch_dataset
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_progress(file: str, received: int, size: int) -> None:
+            if file not in tasks:
+                tasks[file] = bar.add_task(file, total=size)
+                if not console.is_terminal:
+                    say(f"downloading {file}, {size:,} bytes")
+            bar.update(tasks[file], completed=received)
+
+        paths = fetch_dataset(name, on_progress)
+    for path in paths:
+        show(str(path))
+    if not paths:
+        show(f"{name} is built in")
+
+
+@app.command("verify")
+def data_verify(
+    name: Annotated[
+        str | None, typer.Argument(help="Only this one; by default all.", metavar="[NAME]")
+    ] = None,
+) -> None:
+    """Compare the files that are here with the published SHA-256."""
+    from lenet.data.datasets import DATASETS, verify_dataset
+
+    bad = False
+    for each in DATASETS if name is None else (name,):
+        checks = verify_dataset(each)
+        if not checks:
+            show(f"{each}: built in")
+        for check in checks:
+            show(f"{each}: {check.path}: {check.problem or check.state}")
+            # Not to have a data set is no fault, unless it was asked for by its name.
+            bad |= check.state == "damaged" or (check.state == "missing" and name is not None)
+    if bad:
+        raise typer.Exit(1)

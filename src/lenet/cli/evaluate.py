@@ -1,0 +1,118 @@
+"""`lenet evaluate`: how good weights are on a data set."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from lenet.cli.options import SPLITS, Device, Engine, Json, option
+from lenet.cli.output import say, show, show_json, show_table
+from lenet.errors import InputError
+from lenet.figures.text import percent
+
+if TYPE_CHECKING:
+    from lenet.evaluation import Evaluation
+
+
+def evaluate(
+    weights: Annotated[
+        str,
+        option("--weights", text="A name in the box, a file, or a run folder.", metavar="W"),
+    ],
+    data: Annotated[
+        str | None,
+        option(
+            "--data", text="By default what the weights were trained on.", metavar="NAME|FOLDER"
+        ),
+    ] = None,
+    split: Annotated[str, option("--split", text="Which part of it.", choices=SPLITS)] = "test",
+    figures: Annotated[
+        Path | None,
+        option("--figures", text="Draw the figures into this folder.", metavar="DIR"),
+    ] = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure weights on a data set: errors, classes, confusions, calibration."""
+    from lenet.checkpoints import load_checkpoint
+    from lenet.data.datasets import DATASETS, load_dataset
+    from lenet.engines import select_engine
+    from lenet.evaluation import evaluate
+
+    checkpoint = load_checkpoint(weights)
+    if data is None:
+        data = (checkpoint.metadata.get("data") or {}).get("name")
+        if data not in DATASETS:
+            raise InputError(f"{weights} does not say which data set it is for; give --data")
+    splits = load_dataset(data)
+    if splits.class_names != checkpoint.class_names:
+        raise InputError(
+            f"{weights} tells {', '.join(checkpoint.class_names[:12])} apart, "
+            f"{splits.name} has the classes {', '.join(splits.class_names[:12])}"
+        )
+    part = splits.part(split)
+    if not len(part):
+        raise InputError(f"{splits.name} has no {split} images")
+    preparation = checkpoint.preprocessing.preparation
+    if splits.preparation != preparation:
+        say(
+            f"note: the pictures of {splits.name} are taken as they are, the weights were trained "
+            f"on ones prepared as {preparation}; lenet predict prepares them"
+        )
+    chosen = select_engine(engine, device)
+    say(chosen.notice)
+    scores = chosen.scores(
+        chosen.compile(checkpoint.network), part.images, checkpoint.preprocessing
+    )
+    result = evaluate(scores, part.labels, splits.class_names)
+    if figures is not None:
+        from lenet.report import write_evaluation
+
+        write_evaluation(figures, checkpoint.network, result, part, scores)
+        say(f"figures in {figures}")
+    if as_json:
+        show_json(
+            {
+                "weights": weights,
+                "data": splits.name,
+                "split": split,
+                "n_images": result.n_images,
+                "n_errors": result.n_errors,
+                "accuracy": result.accuracy,
+                "per_class": [dataclasses.asdict(one) for one in result.per_class],
+                "confusion": result.confusion.tolist(),
+            }
+        )
+        return
+    show(
+        f"{weights} on {splits.name}, {split}: accuracy {percent(result.accuracy)} "
+        f"± {100 * result.standard_error:.2f}, {result.n_errors:,} of {result.n_images:,} wrong"
+    )
+    _show_evaluation(result)
+
+
+def _show_evaluation(result: "Evaluation") -> None:
+    show_table(
+        ("class", "precision", "recall", "F1", "images"),
+        [
+            (c.name, percent(c.precision), percent(c.recall), percent(c.f1), f"{c.support:,}")
+            for c in result.per_class
+        ],
+    )
+    if len(result.class_names) <= 20:
+        short = [name[:8] for name in result.class_names]
+        show_table(
+            ("truth \\ said", *short),
+            [
+                (name, *(f"{n:,}" if n else "·" for n in row))
+                for name, row in zip(result.class_names, result.confusion, strict=True)
+            ],
+        )
+    if result.most_confused:
+        pairs = (f"{p.truth} → {p.prediction} ({p.count:,})" for p in result.most_confused[:5])
+        show(f"most confused: {', '.join(pairs)}")
+    sure = sum(b.count * b.confidence for b in result.calibration.bins if b.count)
+    show(
+        f"calibration: {percent(sure / result.n_images)} sure on average, "
+        f"expected error {percent(result.calibration.error)}; mean loss {result.loss:.4f}"
+    )

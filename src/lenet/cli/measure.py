@@ -1,0 +1,98 @@
+"""`lenet bench` and `lenet reproduce`: what is measured and compared."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lenet.cli.options import Json, option
+from lenet.cli.output import say, show_json, show_table
+from lenet.figures.text import percent
+
+if TYPE_CHECKING:
+    from lenet.reproduction import Progress
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Less than a minute.")] = False,
+    out: Annotated[Path, option("--out", text="The picture.", metavar="PNG")] = Path("bench.png"),
+    as_json: Json = False,
+) -> None:
+    """Measure the engine on this machine beside named peers, by turns, in one run."""
+    from lenet import benchmark
+
+    result = benchmark.run_benchmark(benchmark.QUICK if quick else benchmark.FULL, say)
+    benchmark.draw(result, out)
+    say(f"picture {out}")
+    if as_json:
+        show_json(result.to_dict())
+    else:
+        print(benchmark.format_table(result))
+
+
+def reproduce(
+    seeds: Annotated[int, option("--seeds", text="Networks trained side by side.")] = 16,
+    passes: Annotated[int, option("--passes", text="Passes over the patterns.")] = 20,
+    distortions: Annotated[
+        bool, typer.Option("--distortions", help="Nine distorted copies of every pattern.")
+    ] = False,
+    subset: Annotated[
+        int | None, option("--subset", text="Only the first N training patterns.")
+    ] = None,
+    mu: Annotated[
+        float | None, option("--mu", text="The μ of η / (μ + h); the paper prints 0.02.")
+    ] = None,
+    out: Annotated[
+        Path, option("--out", text="Where state, results and figures go.", metavar="DIR")
+    ] = Path("runs/1998"),
+    as_json: Json = False,
+) -> None:
+    """Run the 1998 experiments on MNIST again, many seeds at once, beside the printed numbers."""
+    from lenet import benchmark, reproduction
+
+    told = 0.0
+
+    def on_progress(progress: "Progress") -> None:
+        nonlocal told
+        last = progress.passes >= progress.of
+        if progress.passes - told < 0.1 and not last:
+            return
+        told = progress.passes
+        errors = "".join(
+            f"  {name} error {percent(error)}"
+            for name, error in (("train", progress.train_error), ("test", progress.test_error))
+            if error is not None
+        )
+        minutes, seconds = divmod(round(progress.seconds_left), 60)
+        say(f"pass {progress.passes:4.1f}/{progress.of}{errors}  {minutes}:{seconds:02d} left")
+
+    try:
+        result = reproduction.reproduce(
+            seeds,
+            passes,
+            distortions=distortions,
+            subset=subset,
+            mu=mu,
+            folder=out,
+            on_progress=on_progress,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on after the last pass") from None
+    limits = benchmark.measure_limits()
+    say(
+        f"{result.seconds:.0f} s of training: {result.gflops:.0f} GFLOP/s, "
+        f"{result.gflops / limits.product_gflops:.0%} of this machine's matrix product; weights at "
+        f"{result.weights_gb_per_second:.0f} GB/s, its memory copies at "
+        f"{limits.copy_gb_per_second:.0f} GB/s"
+    )
+    say(f"results and figures in {out}")
+    if as_json:
+        show_json(result.to_dict())
+    else:
+        show_table(
+            ("", "paper", "ours", "band", "verdict"),
+            [
+                (row.what, row.paper, row.ours, row.band, row.verdict)
+                for row in reproduction.rows(reproduction.finished(out))
+            ],
+        )

@@ -1,0 +1,56 @@
+"""What is printed, and where: results on stdout, progress and complaints on stderr."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+
+def complain(message: str, code: int) -> int:
+    """One line on stderr, whatever is in the message."""
+    print(f"lenet: {printable(' '.join(message.split()))}", file=sys.stderr)
+    return code
+
+
+def printable(text: str) -> str:
+    """A stranger's file name must not steer the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def say(message: str) -> None:
+    """Progress, or what is worth knowing: a line on stderr."""
+    print(printable(message), file=sys.stderr, flush=True)
+
+
+def show(message: str) -> None:
+    """A result: a line on stdout."""
+    print(printable(message))
+
+
+def show_json(value: object) -> None:
+    """The result as JSON on stdout, and nothing else there."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def show_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str | None = None,
+    text_columns: int = 1,
+) -> None:
+    """A table on stdout: so many columns of text on the left, then numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for place, name in enumerate(head):
+        # Text, not str: a class called "[red]" is no markup.
+        table.add_column(Text(printable(name)), justify="left" if place < text_columns else "right")
+    for row in rows:
+        table.add_row(*(Text(printable(value)) for value in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 200)  # a file has no right edge
+    console.print(table)

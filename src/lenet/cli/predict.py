@@ -1,0 +1,107 @@
+"""`lenet predict`: what pictures show."""
+
+import dataclasses
+import glob
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lenet.cli.options import Device, Engine, Json, option
+from lenet.cli.output import complain, say, show, show_json
+from lenet.errors import InputError, PictureError
+from lenet.figures.text import percent
+
+if TYPE_CHECKING:
+    from lenet.classifier import Prediction
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+"""The files of a folder given to `predict`; others in it are passed over."""
+
+
+def predict(
+    pictures: Annotated[
+        list[str], typer.Argument(help="Files, folders or patterns.", metavar="PICTURE…")
+    ],
+    weights: Annotated[
+        str,
+        option("--weights", text="A name in the box, a file, or a run folder.", metavar="W"),
+    ] = "mnist",
+    top: Annotated[int, option("--top", text="How many classes to show.")] = 3,
+    explain: Annotated[
+        Path | None,
+        option("--explain", text="Draw what the network saw into this PNG.", metavar="PNG"),
+    ] = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Say what pictures show: any photo, scan or drawing."""
+    if top < 1:
+        raise InputError(f"--top must be at least 1, got {top}")
+    found = [place for pattern in pictures for place in _expand(pattern)]
+    if explain is not None and len(found) != 1:
+        raise InputError(f"--explain draws one picture, got {len(found)}")
+    from lenet.classifier import Classifier
+
+    classifier = Classifier.load(weights, engine=engine, device=device)
+    rows: list[dict[str, Any]] = []
+    for place in found:
+        try:
+            if explain is not None:
+                from lenet.figures.networks import draw_explanation
+                from lenet.figures.style import write
+
+                look = classifier.look(place, top=top)
+                prediction = look.prediction
+                write(explain, draw_explanation(look, classifier.checkpoint.network))
+            else:
+                prediction = classifier.predict(place, top=top)
+        except PictureError as error:
+            complain(str(error), error.exit_code)
+            rows.append({"picture": place, "error": str(error)})
+            continue
+        if not any("label" in row for row in rows):
+            say(classifier.engine.notice)  # not before: a bad picture alone is worth one line
+        rows.append(_row(place, prediction))
+        if not as_json:
+            _show_prediction(place, prediction)
+    if as_json:
+        show_json(rows)
+    failed = sum("error" in row for row in rows)
+    if failed:
+        # Bad input when nothing came of it, a failure when it was only a part of the work.
+        raise typer.Exit(PictureError.exit_code if failed == len(rows) else 1)
+
+
+def _expand(pattern: str) -> list[str]:
+    """A file, the pictures in a folder, or what a pattern matches where the shell left it alone."""
+    path = Path(pattern)
+    if path.is_dir():
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise InputError(f"{pattern} holds no pictures ({', '.join(SUFFIXES)})")
+        return [str(p) for p in inside]
+    if glob.has_magic(pattern) and not os.path.lexists(pattern):
+        return sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
+    return [pattern]
+
+
+def _row(place: str, prediction: "Prediction") -> dict[str, Any]:
+    return {
+        "picture": place,
+        "label": prediction.label,
+        "probability": prediction.probability,
+        "top": [{"label": label, "probability": share} for label, share in prediction.top],
+        "doubts": [dataclasses.asdict(doubt) for doubt in prediction.doubts],
+    }
+
+
+def _show_prediction(place: str, prediction: "Prediction") -> None:
+    others = ", ".join(f"{label} {percent(share)}" for label, share in prediction.top[1:])
+    then = f"  (then {others})" if others else ""
+    show(f"{place}: {prediction.label}  {percent(prediction.probability)}{then}")
+    for doubt in prediction.doubts:
+        show(f"  doubt: {doubt.sentence}")

@@ -1,0 +1,174 @@
+"""`lenet train`: a network trained into a run folder, with its report."""
+
+import contextlib
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lenet.cli.options import NETWORKS, Device, Engine, Json, option, was_given
+from lenet.cli.output import say, show, show_json
+from lenet.errors import InputError
+from lenet.figures.text import clock, percent
+
+if TYPE_CHECKING:
+    from lenet.training.loop import Epoch
+    from lenet.training.runs import Run
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[
+        str,
+        option(
+            "--data",
+            text="digits, fashion-mnist, mnist, or a folder with one subfolder per class.",
+            metavar="NAME|FOLDER",
+        ),
+    ] = "digits",
+    network: Annotated[
+        str, option("--network", text="Which LeNet-5.", choices=NETWORKS)
+    ] = "modern",
+    recipe: Annotated[
+        str | None,
+        option("--recipe", text="A named recipe; by default the network's.", metavar="NAME"),
+    ] = None,
+    epochs: Annotated[int | None, option("--epochs", text="Passes over the images.")] = None,
+    batch_size: Annotated[int | None, option("--batch-size", text="Images a step.")] = None,
+    learning_rate: Annotated[
+        float | None, option("--learning-rate", text="The rate, or the peak of its cycle.")
+    ] = None,
+    seed: Annotated[int | None, option("--seed", text="The same seed, the same weights.")] = None,
+    patience: Annotated[
+        int | None, option("--patience", text="Stop after so many epochs without a better one.")
+    ] = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    out: Annotated[
+        Path, option("--out", text="Where the run folder is made.", metavar="DIR")
+    ] = Path("runs"),
+    resume: Annotated[
+        Path | None,
+        option("--resume", text="Continue an interrupted run; its plan is kept.", metavar="DIR"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network; everything goes into a run folder, with a report."""
+    from lenet.engines import select_engine
+    from lenet.training import runs
+    from lenet.training.recipes import find_recipe
+
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("data", "network", "recipe", "epochs", "batch_size", "learning_rate", "seed",
+                     "patience", "out")
+        if was_given(context, name)
+    ]  # fmt: skip
+    chosen = was_given(context, "engine") or was_given(context, "device")
+    if resume is not None:
+        if given:
+            raise InputError(
+                f"--resume keeps the plan of {resume}: leave out {', '.join(given)}, "
+                f"or start a new run"
+            )
+        run = runs.open_run(resume, engine=select_engine(engine, device) if chosen else None)
+    else:
+        changes = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "patience": patience,
+        }
+        run = runs.create_run(
+            data,
+            network,
+            out=out,
+            engine=select_engine(engine, device),
+            recipe=find_recipe(recipe) if recipe is not None else None,
+            changes={name: value for name, value in changes.items() if value is not None},
+        )
+    run = _finish(run)
+    assert run.results is not None
+    if as_json:
+        show_json(run.results)
+        return
+    n_test = len(run.splits.test)
+    accuracy = run.results["test_accuracy"]
+    error = math.sqrt(accuracy * (1 - accuracy) / n_test)
+    n_errors = n_test - round(accuracy * n_test)
+    show(
+        f"test accuracy {percent(accuracy)} ± {100 * error:.2f} "
+        f"({n_errors:,} of {n_test:,} images wrong); "
+        f"validation {percent(run.results['validation_accuracy'])}, "
+        f"train {percent(run.results['train_accuracy'])}"
+    )
+    show(
+        f"best epoch {run.results['best_epoch']} of {run.results['epochs_run']}, "
+        f"{run.results['seconds']:.1f} s of training"
+    )
+    show(f"report: {run.folder / 'report.html'}")
+    show(f"use it: lenet predict PICTURE --weights {shlex.quote(str(run.folder))}")
+
+
+def _finish(run: "Run") -> "Run":
+    """Train to the end, show how it goes, draw the figures."""
+    from lenet.report import write_report
+    from lenet.training.runs import finish_run
+
+    say(
+        f"{run.splits.name}: {len(run.splits.train):,} train, {len(run.splits.validation):,} "
+        f"validation, {len(run.splits.test):,} test images of {len(run.splits.class_names)} classes"
+    )
+    say(f"{run.network.name}, recipe {run.recipe.name}, seed {run.recipe.seed}")
+    say(run.engine.notice)
+    say(f"run folder {run.folder}")
+    done = run.state.epoch if run.state is not None else 0
+    if run.results is not None:
+        say("the run was finished before")
+    elif done:
+        say(f"going on after epoch {done}")
+    try:
+        with _progress(run.recipe.epochs, done) as on_epoch:
+            run = finish_run(run, on_epoch)
+        write_report(run)
+    except KeyboardInterrupt:
+        resume = f"lenet train --resume {shlex.quote(str(run.folder))}"
+        raise KeyboardInterrupt(f"go on with: {resume}") from None
+    return run
+
+
+@contextlib.contextmanager
+def _progress(epochs: int, done: int) -> Iterator[Callable[["Epoch"], None]]:
+    """A line for every epoch; on a terminal a bar with the time left below them."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (
+        TextColumn("epoch {task.completed}/{task.total}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    width = len(str(epochs))
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=epochs, completed=done)
+
+        def on_epoch(epoch: "Epoch") -> None:
+            left = epoch.elapsed_seconds / epoch.epoch * (epochs - epoch.epoch)
+            line = (
+                f"epoch {epoch.epoch:{width}}/{epochs}  "
+                f"train loss {epoch.train_loss:.4f} accuracy {percent(epoch.train_accuracy)}  "
+                f"validation loss {epoch.validation_loss:.4f} "
+                f"accuracy {percent(epoch.validation_accuracy)}  "
+                f"{epoch.images_per_second:,.0f} images/s  {clock(left)} left"
+            )
+            console.print(line, markup=False)
+            bar.update(task, completed=epoch.epoch)
+
+        yield on_epoch

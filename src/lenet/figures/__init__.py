@@ -1,0 +1,1 @@
+"""What is drawn about trainings, evaluations and networks: values in, PNG out."""

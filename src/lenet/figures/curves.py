@@ -1,0 +1,167 @@
+"""How a training went: loss and accuracy by epoch."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lenet.figures.style import BEST, MUTED, TRAIN, VALIDATION, heading, new_figure, styled
+from lenet.figures.text import percent
+from lenet.training.loop import Epoch
+
+GAP = 0.02
+"""Train accuracy this far above validation accuracy is named in the curves."""
+
+
+def diagnose(history: Sequence[Epoch]) -> str:
+    """One sentence on the distance between training and validation at the last epoch."""
+    last, gap = history[-1], _gap(history)
+    if math.isnan(gap):
+        return "No validation part was held out: nothing says whether it overfits."
+    if overfits(history):
+        lowest = min(history, key=lambda epoch: epoch.validation_loss)
+        return (
+            f"Overfits by {100 * gap:.1f} points: after epoch {lowest.epoch} the validation loss "
+            f"rises from {lowest.validation_loss:.3f} to {last.validation_loss:.3f}."
+        )
+    if gap >= GAP:
+        return f"Training ends {100 * gap:.1f} points ahead of validation, which does not suffer."
+    if gap <= -GAP:
+        return (
+            f"Validation ends {-100 * gap:.1f} points ahead of training, "
+            f"which is measured while learning and on distorted images, if there are any."
+        )
+    return "Training and validation end together."
+
+
+def overfits(history: Sequence[Epoch]) -> bool:
+    """Training ends well ahead of validation, and validation has become worse on the way."""
+    lowest = min(epoch.validation_loss for epoch in history)
+    return _gap(history) >= GAP and history[-1].validation_loss > 1.05 * lowest
+
+
+def _gap(history: Sequence[Epoch]) -> float:
+    return history[-1].train_accuracy - history[-1].validation_accuracy
+
+
+@styled
+def draw_curves(history: Sequence[Epoch], best_epoch: int) -> Figure:
+    """Loss and accuracy of train and validation, the best epoch marked, the gap named.
+
+    Parameters
+    ----------
+    history : sequence of Epoch
+        At least one.
+    best_epoch : int
+        The epoch whose weights were kept.
+    """
+    figure = new_figure(6.6)
+    best = next(epoch for epoch in history if epoch.epoch == best_epoch)
+    parts = {"train": TRAIN, "validation": VALIDATION}
+    shown = "validation"
+    if math.isnan(best.validation_loss):  # no validation part was held out
+        del parts["validation"]
+        shown = "train"
+    top = heading(
+        figure,
+        f"Best epoch {best_epoch} of {history[-1].epoch}: "
+        f"{shown} accuracy {percent(getattr(best, f'{shown}_accuracy'))}",
+        diagnose(history),
+    )
+    grid = figure.add_gridspec(
+        2, 1, left=0.105, right=0.845, top=1 - top - 0.055, bottom=0.075, hspace=0.28
+    )
+    epochs = [epoch.epoch for epoch in history]
+    for place, (title, field) in enumerate((("Loss", "loss"), ("Accuracy", "accuracy"))):
+        axes = figure.add_subplot(grid[place])
+        axes.set_title(title, weight="bold", pad=8)
+        axes.grid(axis="y")
+        axes.axvline(best_epoch, color=BEST, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
+        ends = []
+        for part, colour in parts.items():
+            values = [getattr(epoch, f"{part}_{field}") for epoch in history]
+            marker = "o" if len(history) < 12 else None
+            axes.plot(epochs, values, color=colour, marker=marker, markersize=4)
+            ends.append((values[-1], part, colour))
+        axes.plot(
+            best_epoch,
+            getattr(best, f"validation_{field}"),
+            "o",
+            color=BEST,
+            markersize=7,
+            zorder=4,
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(history) == 1:
+            axes.set_xticks(epochs)
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+        else:
+            axes.set_xlim(epochs[0], epochs[-1])
+        axes.margins(y=0.08)
+        if field == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+            axes.set_xlabel("epoch")
+            _name_gap(axes, epochs, history)
+        else:
+            axes.set_ylim(bottom=0)
+        _name_ends(axes, ends)
+        axes.annotate(
+            "best",
+            (best_epoch, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            color=BEST,
+            size=8.5,
+        )
+    return figure
+
+
+def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Write each line's name at its end, apart from one another."""
+    low, high = axes.get_ylim()
+    ends = sorted(ends)
+    overlap = max(0.0, 0.085 * (high - low) - (ends[-1][0] - ends[0][0]))
+    for way, (y, part, colour) in zip((-1, 1), ends, strict=False):
+        y += way * overlap / 2 if len(ends) > 1 else 0.0
+        axes.annotate(
+            part,
+            (1, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            size=9,
+            weight="bold",
+            color=MUTED if part == "train" else colour,
+            annotation_clip=False,
+        )
+
+
+def _name_gap(axes: Axes, epochs: list[int], history: Sequence[Epoch]) -> None:
+    last, gap = history[-1], _gap(history)
+    if len(history) < 2 or not gap >= GAP:
+        return
+    axes.fill_between(
+        epochs,
+        [epoch.validation_accuracy for epoch in history],
+        [epoch.train_accuracy for epoch in history],
+        where=[epoch.train_accuracy > epoch.validation_accuracy for epoch in history],
+        color=BEST,
+        alpha=0.1,
+        linewidth=0,
+    )
+    axes.annotate(
+        f"gap {100 * gap:.1f} points",
+        (epochs[-1], last.validation_accuracy),
+        xytext=(-6, -10),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        size=9,
+        color=BEST,
+        weight="bold",
+    )

@@ -1,0 +1,210 @@
+"""How good scores are: confusion, calibration, the worst mistakes."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from lenet.data.preprocessing import FULL_INK
+from lenet.evaluation import Evaluation, losses, softmax
+from lenet.figures.style import (
+    BEST,
+    MUTED,
+    PAPER,
+    TEXT,
+    TRAIN,
+    VALIDATION,
+    WIDTH,
+    draw_picture,
+    heading,
+    new_figure,
+    styled,
+)
+from lenet.figures.text import short
+
+MISTAKES = 30
+_RIGHT = LinearSegmentedColormap.from_list("right", ["#eef4ff", "#93b9fb", "#2563eb"])
+_WRONG = LinearSegmentedColormap.from_list("wrong", ["#fff3ea", "#fdb27b", "#d9480f"])
+
+
+@styled
+def draw_confusion(evaluation: Evaluation) -> Figure:
+    """Who was taken for whom: right answers in blue by recall, wrong ones in orange by count."""
+    counts = evaluation.confusion
+    classes = len(counts)
+    names = [short(name, 14) for name in evaluation.class_names]
+    figure = new_figure(WIDTH + 0.5)
+    top = heading(
+        figure,
+        f"{evaluation.n_errors:,} of {evaluation.n_images:,} wrong",
+        "Rows: what it is. Columns: what the network said. "
+        "Blue: right, in % of the row. Orange: wrong, in images.",
+    )
+    rows = counts.sum(axis=1, keepdims=True).clip(min=1)
+    wrong = counts * (1 - np.eye(classes, dtype=np.int64))
+    colours = _WRONG(wrong / max(5, wrong.max()))  # one mistake is no alarm
+    colours[wrong == 0] = mpl.colors.to_rgba(PAPER)
+    right = np.arange(classes)
+    recall = (counts / rows)[right, right]
+    colours[right, right] = _RIGHT(recall)
+    margin = 0.03 + 0.0115 * max(len(name) for name in names)
+    axes = figure.add_axes((margin, margin, 0.975 - margin, 1 - top - margin - 0.02))
+    axes.imshow(colours, aspect="auto")
+    axes.spines[:].set_visible(False)
+    ticks = range(0, classes, math.ceil(classes / 30))
+    size = min(9.0, 190 / max(classes, 12))
+    upright = max(len(name) for name in names) > 2
+    axes.set_xticks(
+        ticks, [names[i] for i in ticks], rotation=90 if upright else 0, size=max(size, 6)
+    )
+    axes.set_yticks(ticks, [names[i] for i in ticks], size=max(size, 6))
+    axes.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=min(2.0, 24 / classes))
+    axes.tick_params(which="both", length=0)
+    if classes <= 24:
+        for i, j in np.argwhere(counts):
+            strong = recall[i] > 0.75 if i == j else wrong[i, j] > 0.6 * max(5, wrong.max())
+            axes.text(
+                j,
+                i,
+                f"{100 * recall[i]:.1f}" if i == j else f"{counts[i, j]:,}",
+                ha="center",
+                va="center",
+                size=size,
+                weight="bold" if i == j else "normal",
+                color="white" if strong else TEXT,
+            )
+    return figure
+
+
+@styled
+def draw_calibration(evaluation: Evaluation) -> Figure:
+    """Accuracy against confidence, and how many images were how sure."""
+    figure = new_figure(4.6)
+    bins = [b for b in evaluation.calibration.bins if b.count]
+    confidence = sum(b.count * b.confidence for b in bins) / evaluation.n_images
+    lean = "too sure" if confidence > evaluation.accuracy else "not sure enough"
+    top = heading(
+        figure,
+        f"Calibration error {100 * evaluation.calibration.error:.1f} points",
+        f"On average {100 * confidence:.1f} % sure and {100 * evaluation.accuracy:.1f} % right: "
+        f"{lean}. On the diagonal, sure and right agree.",
+    )
+    grid = figure.add_gridspec(
+        2,
+        1,
+        left=0.105,
+        right=0.97,
+        top=1 - top - 0.02,
+        bottom=0.115,
+        hspace=0.12,
+        height_ratios=(4, 1),
+    )
+    axes = figure.add_subplot(grid[0])
+    axes.grid()
+    axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    for b in bins:
+        axes.plot((b.confidence, b.confidence), (b.confidence, b.accuracy), color=BEST, alpha=0.5)
+    axes.scatter(
+        [b.confidence for b in bins],
+        [b.accuracy for b in bins],
+        s=[20 + 130 * math.sqrt(b.count / evaluation.n_images) for b in bins],
+        color=VALIDATION,
+        zorder=3,
+    )
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.04)
+    axes.set_xticklabels([])
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_ylabel("right")
+    below = figure.add_subplot(grid[1])
+    below.bar(
+        [(b.low + b.high) / 2 for b in bins],
+        [b.count / evaluation.n_images for b in bins],
+        width=0.092,
+        color=TRAIN,
+    )
+    below.set_xlim(0, 1.02)
+    below.xaxis.set_major_formatter(PercentFormatter(1))
+    below.yaxis.set_major_formatter(PercentFormatter(1))
+    below.set_yticks([0, 1])
+    below.set_xlabel("sure")
+    below.set_ylabel("images")
+    return figure
+
+
+@styled
+def draw_mistakes(
+    ink: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.floating[Any]],
+    class_names: Sequence[str],
+    limit: int = MISTAKES,
+) -> Figure:
+    """The wrong answers that were furthest from the truth, worst first.
+
+    Parameters
+    ----------
+    ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+    labels : (N,) int64
+    scores : (N, classes) float
+    class_names : sequence of str
+        By label.
+    limit : int
+        How many at most.
+    """
+    predictions = scores.argmax(axis=1)
+    wrong = np.flatnonzero(predictions != labels)
+    loss = losses(scores, labels)
+    worst = wrong[np.argsort(-loss[wrong], kind="stable")][:limit]
+    sure = softmax(scores)
+    columns = 6
+    rows = max(1, math.ceil(len(worst) / columns))
+    inches = 0.85 + 1.42 * rows
+    figure = new_figure(inches)
+    if not len(worst):
+        heading(figure, "No mistakes", f"All {len(labels):,} images were given the right label.")
+        return figure
+    title = f"The {len(worst)} worst of {len(wrong):,} mistakes"
+    if len(worst) == len(wrong):
+        title = f"All {len(wrong)} mistakes" if len(wrong) > 1 else "The one mistake"
+    top = heading(
+        figure,
+        title,
+        "What it is, and in orange what the network said and how sure it was. Worst first.",
+    )
+    grid = figure.add_gridspec(
+        rows,
+        columns,
+        left=0.02,
+        right=0.98,
+        top=1 - top,
+        bottom=0.42 / inches,
+        hspace=0.45,
+        wspace=0.14,
+    )
+    for place, i in enumerate(worst):
+        axes = figure.add_subplot(grid[place // columns, place % columns])
+        draw_picture(axes, FULL_INK - ink[i])
+        axes.set_anchor("N")
+        said = predictions[i]
+        axes.text(
+            0, -0.04, short(class_names[labels[i]], 13), transform=axes.transAxes, va="top", size=8
+        )
+        axes.text(
+            0,
+            -0.19,
+            f"{short(class_names[said], 11)} ({100 * sure[i, said]:.0f} %)",
+            transform=axes.transAxes,
+            va="top",
+            size=7.5,
+            color=BEST,
+        )
+    return figure

@@ -1,0 +1,233 @@
+"""What is inside a network: its kernels, and one picture on its way through it."""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec as Spec
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from lenet.classifier import Look
+from lenet.data.preprocessing import BORDER, FULL_INK
+from lenet.figures.style import (
+    BEST,
+    MUTED,
+    PAPER,
+    SIGNED,
+    TRAIN,
+    VALIDATION,
+    draw_picture,
+    heading,
+    new_figure,
+    styled,
+)
+from lenet.figures.text import cautious_percent, short
+from lenet.networks.codes import COLUMNS, ROWS
+from lenet.networks.frame import LeNet
+from lenet.networks.layers import RadialBasisOutput, TableConvolution
+
+_POSITIVE = LinearSegmentedColormap.from_list("positive", ["#ffffff", "#7da7f7", "#172554"])
+
+
+@styled
+def draw_filters(network: LeNet) -> Figure:
+    """The 5×5 kernels of C1, and those of C3 in the order of the paper's Table I."""
+    first, kernels, linked = _kernels(network)
+    figure = new_figure(4.75)
+    top = heading(
+        figure,
+        f"{len(first)} kernels of C1, {int(linked.sum())} of C3",
+        "Red adds, blue takes away. C3: columns are its maps, rows the S2 maps they see.",
+    )
+    rows = kernels.shape[1]
+    grid = figure.add_gridspec(
+        2, 1, left=0.06, right=0.98, top=1 - top, bottom=0.03, height_ratios=(1.05, 2.5), hspace=0.1
+    )
+    upper = grid[0].subgridspec(1, len(first), wspace=0.12)
+    limit = np.abs(first).max() or 1.0
+    for i, kernel in enumerate(first):
+        axes = figure.add_subplot(upper[i])
+        draw_picture(axes, kernel, SIGNED, -limit, limit)
+        axes.set_title(f"C1 {i}" if i == 0 else f"{i}", size=8, color=MUTED, pad=3)
+    lower = grid[1].subgridspec(rows, len(kernels), wspace=0.16, hspace=0.16)
+    limit = np.abs(kernels).max() or 1.0
+    for out in range(len(kernels)):
+        for into in range(rows):
+            axes = figure.add_subplot(lower[into, out])
+            if linked[out, into]:
+                draw_picture(axes, kernels[out, into], SIGNED, -limit, limit)
+            else:
+                axes.set_axis_off()
+                axes.set_box_aspect(1)
+            if into == 0:
+                axes.set_title(f"{out}", size=8, color=MUTED, pad=3)
+            if out == 0:
+                axes.text(
+                    -0.25, 0.5, f"S2 {into}" if into == 0 else f"{into}",
+                    transform=axes.transAxes, ha="right", va="center", size=8, color=MUTED,
+                )  # fmt: skip
+    return figure
+
+
+def _kernels(
+    network: LeNet,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """(6, 5, 5) of C1, (16, 6, 5, 5) of C3, and which of C3's (16, 6) are there."""
+    match network.c3:
+        case TableConvolution() as layer:
+            weight = layer.dense_weight()
+            linked = np.zeros(weight.shape[:2], np.bool_)
+            linked[layer.outputs.cpu().numpy(), layer.inputs.cpu().numpy()] = True
+        case layer:
+            weight = layer.get_parameter("weight")
+            linked = np.ones(weight.shape[:2], np.bool_)
+    first = network.c1.get_parameter("weight").detach().cpu().numpy()[:, 0]
+    return first, weight.detach().cpu().numpy(), linked
+
+
+@styled
+def draw_explanation(look: Look, network: LeNet) -> Figure:
+    """One picture on its way through the network, and why its answer may be wrong.
+
+    Parameters
+    ----------
+    look : Look
+        What `Classifier.look` returned.
+    network : LeNet
+        The classifier's. When its output is made of radial basis units, F6 is drawn as a character
+        beside the codes it was nearest to.
+    """
+    class_names, probabilities, box = look.class_names, look.probabilities, look.ink.box
+    codes = None
+    if isinstance(network.output, RadialBasisOutput):
+        codes = network.output.centers.detach().cpu().numpy()
+    order = np.argsort(-probabilities, kind="stable")
+    best = int(order[0])
+    doubts = [doubt.sentence for doubt in look.prediction.doubts]
+    reasons = [line for doubt in doubts for line in textwrap.wrap(f"• {doubt}", 96)]
+    below = 7.2 if codes is None else 8.1  # where the doubts begin, in inches
+    inches = below + 0.35 + 0.18 * len(reasons)
+    figure = new_figure(inches)
+    others = ", ".join(
+        f"{short(class_names[i], 16)} {cautious_percent(probabilities[i])}" for i in order[1:3]
+    )
+    heading(
+        figure,
+        f"{short(class_names[best], 30)}  {cautious_percent(probabilities[best])}",
+        f"then {others}",
+    )
+
+    def part(
+        title: str, top: float, height: float, left: float = 0.02, right: float = 0.98
+    ) -> Spec:
+        """A titled rectangle; top and height in inches from the top of the figure."""
+        figure.text(left, 1 - top / inches, title, size=9.5, weight="bold", va="top")
+        top += 0.23
+        return figure.add_gridspec(
+            1, 1, left=left, right=right, top=1 - top / inches, bottom=1 - (top + height) / inches
+        )[0]
+
+    axes = figure.add_subplot(part("The picture", 0.82, 1.95, 0.02, 0.3))
+    draw_picture(axes, look.grey)
+    axes.set_anchor("NW")
+    if box is not None and box != (0, 0, *look.grey.shape):
+        up, left, down, right = box
+        axes.add_patch(
+            Rectangle((left, up), right - left, down - up, fill=False, color=BEST, linewidth=1.5)
+        )
+    axes = figure.add_subplot(part("What the network saw", 0.82, 1.95, 0.325, 0.605))
+    draw_picture(axes, FULL_INK - np.pad(look.ink.ink, BORDER))
+    axes.set_anchor("NW")
+    title = "Probabilities" if codes is None else "Probabilities, distances"
+    shown = np.sort(order[:10])
+    axes = figure.add_subplot(part(title, 0.82, 1.95, 0.63, 0.98))
+    distances = None if codes is None else -look.activations["output"]
+    _bars(axes, shown, best, probabilities, class_names, distances)
+
+    c1, c3, f6 = (look.activations[name] for name in ("c1", "c3", "f6"))
+    _maps(figure, part("C1: 6 maps of 28 × 28", 3.16, 1.0), c1, rows=1)
+    _maps(figure, part("C3: 16 maps of 10 × 10", 4.56, 1.5), c3, rows=2)
+    if codes is None:
+        axes = figure.add_subplot(part(f"F6: {len(f6)} features", 6.48, 0.3))
+        draw_picture(axes, f6.reshape(2, -1), *_scale(f6))
+        axes.set_aspect("auto")
+    else:
+        _codes(figure, part, f6, codes, class_names, order)
+    title = "Why it doubts" if reasons else "No reason to doubt"
+    figure.text(0.02, 1 - below / inches, title, size=9.5, weight="bold", va="top")
+    figure.text(
+        0.02, 1 - (below + 0.24) / inches, "\n".join(reasons), size=9, va="top", linespacing=1.4
+    )
+    return figure
+
+
+def _bars(
+    axes: Axes,
+    shown: NDArray[np.int64],
+    best: int,
+    probabilities: NDArray[np.floating[Any]],
+    class_names: Sequence[str],
+    distances: NDArray[np.floating[Any]] | None,
+) -> None:
+    """One bar a class, from left to right inside the axes: name, bar, number."""
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_axis_off()
+    names = [short(class_names[i], 12) for i in shown]
+    start = 0.04 + 0.037 * max(len(name) for name in names)
+    room = (0.8 if distances is None else 0.64) - start
+    for row, (i, name) in enumerate(zip(shown, names, strict=True)):
+        colour = VALIDATION if i == best else TRAIN
+        weight = "bold" if i == best else "normal"
+        axes.text(start - 0.03, row, name, ha="right", va="center", size=8.5, weight=weight)
+        axes.barh(row, room, left=start, color=PAPER, height=0.62)
+        axes.barh(row, room * probabilities[i], left=start, color=colour, height=0.62)
+        number = cautious_percent(probabilities[i])
+        axes.text(start + room + 0.2, row, number, ha="right", va="center", size=8, weight=weight)
+        if distances is not None:
+            text = f"{distances[i]:.1f}"
+            axes.text(1, row, text, ha="right", va="center", size=8, color=MUTED, weight=weight)
+
+
+def _maps(figure: Figure, place: Spec, maps: NDArray[np.floating[Any]], rows: int) -> None:
+    """Feature maps side by side, in one scale so that they can be compared."""
+    columns = len(maps) // rows
+    grid = place.subgridspec(rows, columns, wspace=0.06, hspace=0.08)
+    scale = _scale(maps)
+    for i, values in enumerate(maps):
+        axes = figure.add_subplot(grid[i // columns, i % columns])
+        draw_picture(axes, values, *scale)
+
+
+def _codes(
+    figure: Figure,
+    part: Callable[[str, float, float, float, float], Spec],
+    f6: NDArray[np.floating[Any]],
+    codes: NDArray[np.floating[Any]],
+    class_names: Sequence[str],
+    order: NDArray[np.int64],
+) -> None:
+    """F6 as a character of 7×12 dots beside the codes it was nearest to."""
+    shown = [("F6 as 7 × 12", f6)]
+    for title, label in zip(("Nearest code", "Next"), order, strict=False):
+        shown.append((f"{title}: {short(class_names[label], 8)}", codes[label]))
+    for place, (title, values) in enumerate(shown):
+        left = 0.02 + 0.33 * place
+        axes = figure.add_subplot(part(title, 6.48, 1.2, left, left + 0.3))
+        # (84,) → (12, 7), row by row as the codes are
+        draw_picture(axes, np.reshape(values, (ROWS, COLUMNS)), SIGNED, -1.7159, 1.7159)
+        axes.set_anchor("NW")
+
+
+def _scale(values: NDArray[np.floating[Any]]) -> tuple[Colormap, float, float]:
+    """A colour map and its range: white is zero when there are signs, the smallest value if not."""
+    low, high = float(values.min()), float(values.max())
+    if low < 0:
+        limit = max(-low, high)
+        return SIGNED, -limit, limit
+    return _POSITIVE, low, high if high > low else low + 1

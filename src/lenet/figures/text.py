@@ -1,0 +1,39 @@
+"""How numbers and names are written: in figures, in reports and on the terminal."""
+
+
+def percent(share: float) -> str:
+    """0.0314 as "3.14 %"."""
+    return f"{100 * share:.2f} %"
+
+
+def cautious_percent(share: float) -> str:
+    """99.97 % is not 100 %: one digit more where it matters, and never a false certainty."""
+    percent = 100 * share
+    if 99.9 <= percent < 100:
+        return "> 99.9 %"
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    return f"{percent:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """How long something took: "9.5 s", "1 min 2 s", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock(seconds: float) -> str:
+    """How long something will take: "1:02", "2:05:09"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def short(name: str, length: int) -> str:
+    """A class name on one line of at most `length` characters, all of them printable."""
+    name = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or "?"
+    return name if len(name) <= length else f"{name[: length - 1]}…"

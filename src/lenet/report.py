@@ -1,0 +1,195 @@
+"""The report of a run: one self-contained page, and the figures beside it."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.data.splits import Split
+from lenet.evaluation import Evaluation, evaluate
+from lenet.figures.curves import diagnose, draw_curves, overfits
+from lenet.figures.evaluation import draw_calibration, draw_confusion, draw_mistakes
+from lenet.figures.networks import draw_filters
+from lenet.figures.style import to_png, write
+from lenet.figures.text import duration, percent
+from lenet.files import write_atomic
+from lenet.networks.frame import LeNet
+from lenet.training.loop import Epoch
+from lenet.training.runs import Run
+
+
+def write_report(run: Run) -> Path:
+    """Write `curves.png`, `confusion.png`, `mistakes.png`, `filters.png` and `report.html`.
+
+    Parameters
+    ----------
+    run : Run
+        A finished one: `network` holds the best weights.
+
+    Returns
+    -------
+    Path
+        Of the page, in the run's folder.
+    """
+    assert run.state is not None
+    history, best_epoch = run.state.history, run.state.best_epoch
+    test, class_names = run.splits.test, run.splits.class_names
+    scores = run.test_scores if run.test_scores is not None else run.score("test")
+    evaluation = evaluate(scores, test.labels, class_names)
+    pictures = {
+        "curves": to_png(draw_curves(history, best_epoch)),
+        "confusion": to_png(draw_confusion(evaluation)),
+        "mistakes": to_png(draw_mistakes(test.images, test.labels, scores, class_names)),
+        "filters": to_png(draw_filters(run.network)),
+    }
+    for name, png in pictures.items():
+        write_atomic(run.folder / f"{name}.png", png)
+    pictures["calibration"] = to_png(draw_calibration(evaluation))
+    title = f"{run.network.name} on {run.splits.name}"
+    page = report_html(title, evaluation, history, best_epoch, pictures, _facts(run))
+    path = run.folder / "report.html"
+    write_atomic(path, page.encode("utf-8"))
+    return path
+
+
+def write_evaluation(
+    folder: Path,
+    network: LeNet,
+    evaluation: Evaluation,
+    part: Split,
+    scores: NDArray[np.floating[Any]],
+) -> None:
+    """Write `confusion.png`, `calibration.png`, `mistakes.png` and `filters.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "confusion.png", draw_confusion(evaluation))
+    write(folder / "calibration.png", draw_calibration(evaluation))
+    worst = draw_mistakes(part.images, part.labels, scores, evaluation.class_names)
+    write(folder / "mistakes.png", worst)
+    write(folder / "filters.png", draw_filters(network))
+
+
+def report_html(
+    title: str,
+    evaluation: Evaluation,
+    history: Sequence[Epoch],
+    best_epoch: int,
+    pictures: Mapping[str, bytes],
+    facts: Mapping[str, object],
+) -> str:
+    """One self-contained page about a run: nothing in it is fetched from anywhere.
+
+    Parameters
+    ----------
+    title : str
+    evaluation : Evaluation
+        Of the test part.
+    history : sequence of Epoch
+    best_epoch : int
+    pictures : mapping of str to bytes
+        What a picture shows, and the PNG.
+    facts : mapping of str to object
+        Rows of the last table: data, network, recipe, versions.
+    """
+    best = next(epoch for epoch in history if epoch.epoch == best_epoch)
+    tiles = {
+        "test accuracy": f"{percent(evaluation.accuracy)} ± {percent(evaluation.standard_error)}",
+        "test images wrong": f"{evaluation.n_errors:,} of {evaluation.n_images:,}",
+        "validation accuracy": percent(best.validation_accuracy),
+        "best epoch": f"{best_epoch} of {history[-1].epoch}",
+        "training time": duration(history[-1].elapsed_seconds),
+    }
+    boxes = "\n".join(
+        f'<div class="fact"><b>{_escape(value)}</b><span>{name}</span></div>'
+        for name, value in tiles.items()
+    )
+    classes = _table(
+        ("class", "precision", "recall", "F1", "images"),
+        [
+            (c.name, percent(c.precision), percent(c.recall), percent(c.f1), f"{c.support:,}")
+            for c in evaluation.per_class
+        ],
+    )
+    pairs = [(f"{p.truth} → {p.prediction}", f"{p.count:,}") for p in evaluation.most_confused[:10]]
+    sections = [
+        f'<section><img alt="{_escape(name)}" src="data:image/png;base64,'
+        f'{base64.b64encode(png).decode()}"></section>'
+        for name, png in pictures.items()
+    ]
+    sections.append(f"<section><h2>Class by class</h2>{classes}</section>")
+    if pairs:
+        table = _table(("what it is → what the network said", "images"), pairs)
+        sections.append(f"<section><h2>Most confused</h2>{table}</section>")
+    table = _table(("", ""), [(name, str(value)) for name, value in facts.items()], text=True)
+    sections.append(f"<section><h2>How it was made</h2>{table}</section>")
+    css = files("lenet").joinpath("report.css").read_text("utf-8")
+    newline = "\n"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{_escape(title)}</title>
+<style>
+{css}</style>
+</head>
+<body>
+<main>
+<h1>{_escape(title)}</h1>
+<p class="{"warn" if overfits(history) else "muted"}">{_escape(diagnose(history))}</p>
+<div class="facts">
+{boxes}
+</div>
+<div class="cards">
+{newline.join(sections)}
+</div>
+<footer class="muted">The test part was read once, after the best epoch had been chosen by the
+validation part. ± is one standard error of a share of {evaluation.n_images:,} images.</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: bool = False) -> str:
+    cell = '<td class="text">' if text else "<td>"
+    first = "".join(f"<th>{_escape(name)}</th>" for name in head) if any(head) else ""
+    body = "".join(
+        "<tr>" + "".join(f"{cell}{_escape(value)}</td>" for value in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide"><table><tr>{first}</tr>{body}</table></div>'
+
+
+def _escape(text: str) -> str:
+    # A file name may hold bytes that are no text; a page in UTF-8 cannot hold them.
+    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _facts(run: Run) -> dict[str, object]:
+    """The report's last table."""
+    recipe = run.recipe.to_dict()
+    distortions = {name: value for name, value in recipe.pop("distortions").items() if value}
+    return {
+        "run": run.folder,
+        "data": f"{run.source} (SHA-256 {run.splits.sha256[:16]}…)",
+        "images": f"{len(run.splits.train):,} train, {len(run.splits.validation):,} validation, "
+        f"{len(run.splits.test):,} test",
+        "network": f"{run.network.name}, "
+        f"{sum(p.numel() for p in run.network.parameters() if p.requires_grad):,} parameters",
+        "network options": _listed(run.network.options),
+        "recipe": _listed(recipe),
+        "distortions": _listed(distortions),
+        "engine": run.engine.notice,
+        "lenet": version("lenet"),
+    }
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {v}" for name, v in values.items()) or "none"

@@ -1,0 +1,104 @@
+"""report.py: a page that stands alone, says what a reader needs, and needs nothing but a run."""
+
+import html.parser
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lenet.engines import select_engine
+from lenet.evaluation import evaluate
+from lenet.report import report_html, write_report
+from lenet.training.loop import Epoch
+from lenet.training.recipes import default_recipe
+from lenet.training.runs import train_run
+
+STRANGE = ("$5 bill$", "<b>bold</b>", "七", "a" * 300, "[red]", "x_{1", "\u202eabc", "é", "8", "9")
+OVERFITS = [
+    Epoch(1, 0.001, 0.3, 0.80, 0.50, 0.80, 1000.0, 2.0),
+    Epoch(2, 0.001, 0.3, 0.90, 0.30, 0.88, 1000.0, 4.0),
+    Epoch(3, 0.001, 0.3, 0.978, 0.45, 0.907, 1000.0, 6.0),
+]
+
+
+def some_evaluation():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=300)
+    return evaluate(rng.normal(size=(300, 10)) + 2 * np.eye(10)[labels], labels, STRANGE)
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.sources, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+class TestReport:
+    @pytest.fixture
+    def page(self):
+        return report_html(
+            "<script>alert(1)</script>",
+            some_evaluation(),
+            OVERFITS,
+            2,
+            {"curves": b"\x89PNG", "confusion": b"\x89PNG"},
+            {"data": "a & b", "folder": "caf\udce9"},
+        )
+
+    def test_nothing_is_fetched(self, page):
+        found = Page(page)
+        assert len(found.sources) == 2
+        assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+        assert "script" not in found.tags
+        assert "link" not in found.tags
+        assert "http:" not in page
+        assert "https:" not in page
+        assert "default-src 'none'" in page
+
+    def test_text_is_escaped(self, page):
+        assert "&lt;script&gt;alert(1)" in page
+        assert "&lt;b&gt;bold" in page
+        assert "a &amp; b" in page
+        page.encode("utf-8")
+
+    def test_it_says_what_a_reader_needs(self, page):
+        result = some_evaluation()
+        text = Page(page).text
+        assert f"{result.n_errors} of 300" in text
+        assert f"{100 * result.accuracy:.2f} %" in text
+        assert "Overfits by 7.1 points" in text
+        assert "$5 bill$" in text
+
+    def test_it_suits_phones_and_the_dark(self, page):
+        assert 'name="viewport"' in page
+        assert "prefers-color-scheme: dark" in page
+        assert "max-width: 800px" in page
+
+
+def test_a_run_alone_gives_the_figures_and_the_page(tmp_path):
+    recipe = replace(default_recipe("tutorial"), epochs=1)
+    run = train_run("digits", "tutorial", recipe, out=tmp_path, engine=select_engine("torch"))
+    before = set(run.folder.iterdir())
+    page = write_report(run)
+    assert page == run.folder / "report.html"
+    assert {path.name for path in set(run.folder.iterdir()) - before} == {
+        "curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html",
+    }  # fmt: skip
+    found = Page(page.read_text("utf-8"))
+    assert len(found.sources) == 5
+    assert f"{100 * run.results['test_accuracy']:.2f} %" in found.text
+    for fact in (
+        "tutorial on digits",
+        "61,706 parameters",
+        str(run.folder),
+        run.splits.sha256[:16],
+    ):
+        assert fact in found.text
