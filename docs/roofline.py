@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lenet.benchmark.results import flops_per_image
 from lenet.kernels.stages import (
     LANES,
     Activation,
@@ -16,7 +15,7 @@ from lenet.kernels.stages import (
     block_extents,
 )
 from lenet.networks import build_network
-from lenet.networks.summary import summarize
+from lenet.networks.summary import count_flops, summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 256
@@ -62,7 +61,7 @@ def said_by_a_block() -> int:
 def main() -> None:
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     peak, bandwidth = bench["peak_gflops"], bench["memory_gb_per_second"]
-    flops = sum(flops_per_image("tutorial", "training").values())
+    flops = sum(count_flops(build_network("tutorial")).values())
     intensities = {
         who: flops / FLOAT / numbers_moved(fused=who == "lenet")
         for who in ("lenet", "torch-eager", "torch-compile")

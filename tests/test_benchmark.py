@@ -12,7 +12,6 @@ from PIL import Image
 
 from lenet.benchmark import Benchmark, Contest, Plan, Row, Stage, draw, format_table, run_benchmark
 from lenet.benchmark.peers import OUR_STEPS, PEERS, _ArticleImages, takes_part
-from lenet.benchmark.results import flops_per_image
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Split
 from lenet.engines import select_engine
@@ -108,14 +107,6 @@ def test_a_peer_that_is_not_installed_is_left_out_and_said(monkeypatch: pytest.M
 def test_impossible_plans_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(TINY, **change)
-
-
-def test_arithmetic_of_the_articles_network() -> None:
-    assert flops_per_image("tutorial", "inference") == {
-        "forward": 2 * (28 * 28 * 6 * 25 + 100 * 16 * 6 * 25 + 400 * 120 + 120 * 84 + 84 * 10)
-    }
-    # 0.833 million forward, 2.26 million in all: C1's input gradient is not computed.
-    assert sum(flops_per_image("tutorial", "training").values()) == pytest.approx(2.26e6, rel=0.005)
 
 
 @pytest.mark.parametrize("who", OUR_STEPS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lenet.networks import build_network
-from lenet.networks.summary import summarize
+from lenet.networks.summary import count_flops, summarize
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,12 @@ def test_summarizing_leaves_the_network_as_it_was():
     summarize(network)
     assert network.training
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_arithmetic_of_the_articles_network():
+    flops = count_flops(build_network("tutorial"))
+    assert flops["forward"] == (
+        2 * (28 * 28 * 6 * 25 + 100 * 16 * 6 * 25 + 400 * 120 + 120 * 84 + 84 * 10)
+    )
+    # 0.833 million forward, 2.26 million in all: C1's input gradient is not computed.
+    assert sum(flops.values()) == pytest.approx(2.26e6, rel=0.005)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lenet.networks import build_network
-from lenet.networks.summary import summarize
+from lenet.networks.summary import count_flops
 
 Task = Literal["training", "inference"]
-_FLOPS_PER_MULTIPLY_ADD = 2
 
 
 @dataclass(frozen=True)
@@ -118,22 +117,9 @@ class Benchmark:
 
     def share_of_peak(self, row: Row) -> float:
         """The part of the measured matrix-product peak that a row's arithmetic amounts to."""
-        flops = sum(flops_per_image(row.network, row.task).values())
-        return row.images_per_second * flops / (self.peak_gflops * 1e9)
-
-
-def flops_per_image(network: str, task: Task) -> dict[str, int]:
-    """Arithmetic of one image: `forward` and, for training, `backward`.
-
-    Going back costs each layer its weights' gradient and its input's, each as much as going
-    forward; C1 has no use for its input's.
-    """
-    layers = {row.layer: row.multiply_adds for row in summarize(build_network(network))}
-    forward = _FLOPS_PER_MULTIPLY_ADD * sum(layers.values())
-    if task == "inference":
-        return {"forward": forward}
-    backward = 2 * forward - _FLOPS_PER_MULTIPLY_ADD * layers["c1"]
-    return {"forward": forward, "backward": backward}
+        flops = count_flops(build_network(row.network))
+        done = flops["forward"] + (flops["backward"] if row.task == "training" else 0)
+        return row.images_per_second * done / (self.peak_gflops * 1e9)
 
 
 def format_table(benchmark: Benchmark) -> str:

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 
 from lenet.benchmark.peers import OUR_STEPS, PEERS, LeftOutError, Work, prepare, takes_part
-from lenet.benchmark.results import Benchmark, Contest, Row, Stage, flops_per_image
+from lenet.benchmark.results import Benchmark, Contest, Row, Stage
 from lenet.data.datasets import load_dataset
 from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import InputError, LenetError
 from lenet.machine import describe_machine, list_versions
+from lenet.networks import build_network
+from lenet.networks.summary import count_flops
 from lenet.threads import set_threads
 
 _LEAST_STEPS = 5
@@ -277,7 +279,7 @@ def _quartiles(values: list[float]) -> tuple[float, float, float]:
 
 
 def _stage(contest: Contest, who: str, name: str, seconds: float, peak_gflops: float) -> Stage:
-    parts = flops_per_image(contest.network, "training")
+    parts = count_flops(build_network(contest.network))
     flops = sum(parts.values()) if name == "learn" else parts.get(name, 0)
     share = flops * contest.batch_size / seconds / (peak_gflops * 1e9)
     return Stage(contest.network, contest.batch_size, who, name, seconds * 1e6, flops, share)

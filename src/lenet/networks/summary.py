@@ -84,3 +84,23 @@ def _work(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
             return layer.centers.numel(), layer.centers.numel()
         case _:  # average or max pooling: no weights
             return units * POOLING_SIZE**2, 0
+
+
+def count_flops(network: LeNet) -> dict[str, int]:
+    """Multiplications and additions of one image with the layers' weights, by direction.
+
+    Back through a layer costs its weights' gradient and its input's, each as much as forward;
+    C1 has no use for its input's.
+
+    Parameters
+    ----------
+    network : LeNet
+
+    Returns
+    -------
+    flops : dict
+        `forward`, and `backward`, which a training step adds.
+    """
+    layers = {row.layer: 2 * row.multiply_adds for row in summarize(network)}
+    forward = sum(layers.values())
+    return {"forward": forward, "backward": 2 * forward - layers["c1"]}

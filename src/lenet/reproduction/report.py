@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lenet.errors import RunError
 from lenet.files import write_atomic
 from lenet.networks import build_network
-from lenet.networks.summary import summarize
+from lenet.networks.summary import count_flops
 from lenet.reproduction.experiment import Experiment
 from lenet.reproduction.studies import ERROR_AFTER_REJECTION, NotADigit
 
@@ -109,10 +109,8 @@ class Reproduction:
     @property
     def gflops(self) -> float:
         """Multiplications and additions of the training, 10⁹ a second: the layers' and updates'."""
-        layers = {row.layer: row.multiply_adds for row in summarize(build_network("lecun1998"))}
-        # Back through a layer costs it forward twice; C1 has no use for its input's gradient.
-        of_layers = 3 * sum(layers.values()) - layers["c1"]
-        return 2 * (of_layers + PARAMETERS) * self._lessons / self.seconds / 1e9
+        of_layers = sum(count_flops(build_network("lecun1998")).values())
+        return (of_layers + 2 * PARAMETERS) * self._lessons / self.seconds / 1e9
 
     @property
     def weights_gb_per_second(self) -> float:
