@@ -18,7 +18,8 @@ from safetensors.torch import load, save
 
 from lenet import cli
 from lenet.checkpoints import Checkpoint, save_checkpoint
-from lenet.data import datasets
+from lenet.data import downloads
+from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import DownloadError, LenetError
 from lenet.networks import build_network
@@ -35,7 +36,7 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LENET_CACHE", str(tmp_path / ".cache"))
     monkeypatch.delenv("LENET_DATA", raising=False)
-    monkeypatch.setattr(datasets, "_download", no_network)
+    monkeypatch.setattr(downloads, "download", no_network)
 
 
 def files():
@@ -89,7 +90,7 @@ def test_idx_files(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "data"))
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
-    for file in datasets.DATASETS["mnist"].files:
+    for file in DATASETS["mnist"].files:
         (folder / file.name).write_bytes(IDX_FILES[kind])
     refused("train", "--data", "mnist", says="train-images-idx3-ubyte.gz")
     refused("data", "get", "mnist", says="train-images-idx3-ubyte.gz")

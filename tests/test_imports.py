@@ -116,10 +116,10 @@ def test_only_the_command_line_prints(source: tuple[str, ast.Module]) -> None:
     assert not [name for _, name in imports(tree, module) if name.split(".")[0] == "rich"]
 
 
-def test_only_data_sets_use_the_network(source: tuple[str, ast.Module]) -> None:
+def test_only_downloads_use_the_network(source: tuple[str, ast.Module]) -> None:
     module, tree = source
     used = {name.split(".")[0] for _, name in imports(tree, module)} & NETWORK
-    assert module == "data/datasets" or not used
+    assert module == "data/downloads" or not used
 
 
 def test_only_the_rooms_for_it_write_files(source: tuple[str, ast.Module]) -> None:

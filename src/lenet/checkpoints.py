@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from lenet.data.datasets import DATASETS
+from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError, LenetError
 from lenet.files import write_atomic

@@ -13,7 +13,8 @@ app = typer.Typer(help="The data sets: list them, get one, check the files.")
 @app.command("list")
 def data_list(as_json: Json = False) -> None:
     """List the data sets and whether their files are here."""
-    from lenet.data.datasets import DATASETS, verify_dataset
+    from lenet.data.catalogue import DATASETS
+    from lenet.data.downloads import verify_dataset
 
     rows = []
     for name, dataset in DATASETS.items():
@@ -36,7 +37,7 @@ def data_get(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    from lenet.data.datasets import fetch_dataset
+    from lenet.data.downloads import fetch_dataset
 
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
@@ -64,7 +65,8 @@ def data_verify(
     ] = None,
 ) -> None:
     """Compare the files that are here with the published SHA-256."""
-    from lenet.data.datasets import DATASETS, verify_dataset
+    from lenet.data.catalogue import DATASETS
+    from lenet.data.downloads import verify_dataset
 
     bad = False
     for each in DATASETS if name is None else (name,):

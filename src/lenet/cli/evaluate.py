@@ -35,7 +35,8 @@ def evaluate(
 ) -> None:
     """Measure weights on a data set: errors, classes, confusions, calibration."""
     from lenet.checkpoints import load_checkpoint
-    from lenet.data.datasets import DATASETS, load_dataset
+    from lenet.data.catalogue import DATASETS
+    from lenet.data.datasets import load_dataset
     from lenet.engines import select_engine
     from lenet.evaluation import evaluate
 

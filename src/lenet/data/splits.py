@@ -1,5 +1,6 @@
 """A data set in memory: uint8 images and labels, in three parts that never mix."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,3 +68,39 @@ class Splits:
         if name not in parts:
             raise DataError(f"split {name!r} is unknown; use one of {', '.join(parts)}")
         return parts[name]
+
+
+def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split]:
+    """Part a split in two, stratified: what stays and what is held out, both in file order.
+
+    Every class gives its proportional share, rounded so that the total is exact (largest
+    remainders first), and keeps at least one image.
+    """
+    labels = split.labels
+    count = round(amount if isinstance(amount, int) else amount * len(labels))
+    count = max(count, 1) if amount else 0
+    sizes = np.bincount(labels)
+    # Integers: `count` shares of size / N each, whole parts and remainders, without rounding.
+    quota, remainders = np.divmod(sizes * count, len(labels))
+    quota = np.minimum(quota, np.maximum(sizes - 1, 0))
+    spare = np.flatnonzero(quota + 1 < sizes)
+    first = spare[np.argsort(-remainders[spare], kind="stable")]
+    quota[first[: count - quota.sum()]] += 1
+
+    held = np.zeros(len(labels), dtype=bool)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    for label, size in enumerate(quota):
+        held[order[labels[order] == label][:size]] = True
+    return (
+        Split(split.images[~held], labels[~held]),
+        Split(split.images[held], labels[held]),
+    )
+
+
+def digest(*splits: Split) -> str:
+    """SHA-256 over images and labels in the order they were read."""
+    sha256 = hashlib.sha256()
+    for split in splits:
+        sha256.update(np.ascontiguousarray(split.images).data)
+        sha256.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
+    return sha256.hexdigest()

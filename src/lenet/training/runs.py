@@ -26,7 +26,8 @@ from lenet.checkpoints import (
     save_checkpoint,
     unpack,
 )
-from lenet.data.datasets import DATASETS, load_dataset
+from lenet.data.catalogue import DATASETS
+from lenet.data.datasets import load_dataset
 from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, DataError, InputError, RunError
@@ -134,7 +135,7 @@ def create_run(
     Parameters
     ----------
     data : str or Path
-        A name in `lenet.data.datasets.DATASETS`, or a folder of pictures.
+        A name in `lenet.data.catalogue.DATASETS`, or a folder of pictures.
     network : str
     recipe : Recipe, optional
         The network's default for such data when not given.
