@@ -1,6 +1,5 @@
 """Weight files: the only place that reads or writes them."""
 
-import difflib
 import io
 import json
 import zipfile
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
-from lenet.errors import CheckpointError, InputError, LenetError
+from lenet.errors import CheckpointError, InputError, LenetError, suggestion
 from lenet.files import write_atomic
 from lenet.networks import LeNet, build_network
 from lenet.networks.tutorial import Tutorial, from_article, to_article
@@ -145,8 +144,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
             raise CheckpointError(f"{path} holds no {MODEL_FILE}: not a run, or one just begun")
         path = path / MODEL_FILE
     if not path.is_file():
-        near = difflib.get_close_matches(str(name_or_path), box, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = suggestion(str(name_or_path), box)
         known = ", ".join(box) or "none"
         raise CheckpointError(
             f"no weights {str(name_or_path)!r}: neither a file, nor a run folder, "

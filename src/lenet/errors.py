@@ -1,5 +1,8 @@
 """Errors that a user can cause or meet: each says what, where and what to do next."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class LenetError(Exception):
     """Anything that went wrong in a way a user can read; the command line exits with 1."""
@@ -39,3 +42,17 @@ class DownloadError(LenetError):
 
 class EngineError(LenetError):
     """The engine asked for cannot run this network here."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """How a message about an unknown name ends: `; did you mean 'mnist'?`, or nothing.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    known : iterable of str
+        What there is.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -16,5 +16,5 @@ def test_every_published_data_set_has_two_mirrors_and_four_sums():
 
 
 def test_an_unknown_name_says_which_there_are_and_which_was_meant():
-    with pytest.raises(DataError, match=r"'fashon-mnist' is no data set; use digits, mnist.*mean"):
+    with pytest.raises(DataError, match=r"'fashon-mnist' is no data set; use one of digits, mnist"):
         find_dataset("fashon-mnist")

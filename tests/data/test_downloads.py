@@ -260,5 +260,5 @@ def test_built_in_data_has_no_files():
 
 @pytest.mark.parametrize("use", [load_dataset, fetch_dataset, verify_dataset])
 def test_a_near_miss_gets_a_suggestion(use):
-    with pytest.raises(DataError, match=r"'fashon-mnist'.*did you mean fashion-mnist\?"):
+    with pytest.raises(DataError, match=r"'fashon-mnist'.*did you mean 'fashion-mnist'\?"):
         use("fashon-mnist")

@@ -1,10 +1,11 @@
 """The options that several commands take, and what they accept."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+
+from lenet.errors import suggestion
 
 # What the options take, so that `--help` need not import torch to say it; tests compare them.
 NETWORKS = ("tutorial", "modern", "lecun1998")
@@ -18,8 +19,7 @@ def one_of(*names: str) -> Callable[[str | None], str | None]:
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in names:
-            near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = suggestion(value, names)
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}{hint}")
         return value
 

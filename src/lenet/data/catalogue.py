@@ -1,10 +1,9 @@
 """What is known of each data set before any of it is read: names, classes, files, mirrors."""
 
-import difflib
 from dataclasses import dataclass
 
 from lenet.data.preprocessing import Preparation
-from lenet.errors import DataError
+from lenet.errors import DataError, suggestion
 
 VALIDATION_FRACTION = 0.1
 
@@ -148,11 +147,6 @@ def find_dataset(name: str) -> Dataset:
         When the name is unknown.
     """
     if name not in DATASETS:
-        raise DataError(f"{name!r} is no data set; use {', '.join(DATASETS)}{suggestion(name)}")
+        hint = suggestion(name, DATASETS)
+        raise DataError(f"{name!r} is no data set; use one of {', '.join(DATASETS)}{hint}")
     return DATASETS[name]
-
-
-def suggestion(name: str) -> str:
-    """The end of a message about an unknown name."""
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    return f"; did you mean {near[0]}?" if near else ""

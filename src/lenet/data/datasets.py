@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet.data.catalogue import DATASETS, VALIDATION_FRACTION, Dataset, suggestion
+from lenet.data.catalogue import DATASETS, VALIDATION_FRACTION, Dataset
 from lenet.data.digits import load_digits
 from lenet.data.downloads import read_files
 from lenet.data.folders import find_parts, read_parts
 from lenet.data.idx import read_idx
 from lenet.data.preprocessing import Preparation
 from lenet.data.splits import Split, Splits, digest, hold_out
-from lenet.errors import DataError
+from lenet.errors import DataError, suggestion
 
 TEST_FRACTION = 0.2
 
@@ -95,7 +95,7 @@ def _existing_folder(name_or_folder: str | Path) -> Path:
         return folder
     raise DataError(
         f"{str(name_or_folder)!r} is neither a data set ({', '.join(DATASETS)}) "
-        f"nor a folder of pictures{suggestion(str(name_or_folder))}"
+        f"nor a folder of pictures{suggestion(str(name_or_folder), DATASETS)}"
     )
 
 

@@ -1,7 +1,6 @@
 """The numbers of a training: one frozen value, the named ones, and which is whose default."""
 
 import dataclasses
-import difflib
 import math
 import numbers
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998, Preparation, Preprocessing
 from lenet.data.splits import Splits
-from lenet.errors import InputError
+from lenet.errors import InputError, suggestion
 from lenet.networks import NETWORKS
 from lenet.networks.initialization import SCHEMES
 
@@ -234,8 +233,7 @@ def find_recipe(name: str) -> Recipe:
             "run it with lenet reproduce; lenet train has 'minibatch' for the same network"
         )
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = suggestion(name, RECIPES)
         raise InputError(f"recipe {name!r} is unknown; use one of {', '.join(RECIPES)}{hint}")
     return RECIPES[name]
 
