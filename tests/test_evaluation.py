@@ -11,7 +11,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics
 
 from lenet.errors import InputError, ShapeError
-from lenet.evaluation import calibrate, evaluate, losses, softmax
+from lenet.evaluation import (
+    calibrate,
+    count_errors,
+    cross_entropies,
+    error_rate,
+    evaluate,
+    softmax,
+)
 
 NAMES = ("zero", "one", "two", "three")
 
@@ -50,6 +57,9 @@ def test_every_image_is_counted_once(n):
     result = evaluate(scores, labels, NAMES)
     assert result.n_images == n
     assert result.n_errors == int((scores.argmax(1) != labels).sum())
+    assert count_errors(scores, labels) == result.n_errors
+    assert error_rate(scores, labels) == result.n_errors / n
+    assert result.accuracy == (scores.argmax(1) == labels).mean()
     assert sum(b.count for b in result.calibration.bins) == n
     assert sum(c.support for c in result.per_class) == n
     assert sum(pair.count for pair in result.most_confused) == result.n_errors
@@ -111,8 +121,8 @@ def test_shifting_all_scores_changes_nothing_and_nothing_overflows(scores, shift
     labels = np.zeros(len(scores), int)
     assert_allclose(softmax(scores).sum(axis=1), 1)
     assert_allclose(softmax(scores + shift), softmax(scores), atol=1e-6)
-    assert np.isfinite(losses(scores, labels)).all()
-    assert (losses(scores, labels) >= 0).all()
+    assert np.isfinite(cross_entropies(scores, labels)).all()
+    assert (cross_entropies(scores, labels) >= 0).all()
 
 
 def test_the_result_is_frozen():
@@ -136,3 +146,6 @@ def test_the_result_is_frozen():
 def test_what_does_not_fit_is_refused(scores, labels, error, says):
     with pytest.raises(error, match=says):
         evaluate(scores, labels, ("a", "b"))
+    for count in (count_errors, error_rate, cross_entropies) if "class names" not in says else ():
+        with pytest.raises(error, match=says):
+            count(scores, labels)

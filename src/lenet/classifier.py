@@ -14,6 +14,7 @@ from lenet.data.pictures import Picture, read_picture
 from lenet.data.preprocessing import INK_SIZE
 from lenet.engines import select_engine
 from lenet.errors import InputError, ShapeError
+from lenet.evaluation import softmax
 
 LOW_MARGIN = 0.3
 """Closer probabilities of the best two classes than this are a doubt."""
@@ -209,9 +210,8 @@ class Classifier:
 
 
 def _probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax of (N, classes): the posterior each network is trained to give.
+    """Of (N, classes) scores: the posterior each network is trained to give.
 
     That of the 1998 network, whose score is −y of Eq. (7), is Eq. (9) without its constant.
     """
-    exponents = np.exp((scores - scores.max(1, keepdims=True)).astype(np.float64))
-    return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float32)
+    return softmax(scores).astype(np.float32)

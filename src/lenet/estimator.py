@@ -18,6 +18,7 @@ from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preprocessing
 from lenet.data.splits import Split, Splits
 from lenet.engines import select_engine
 from lenet.errors import InputError
+from lenet.evaluation import softmax
 from lenet.networks import LeNet, build_network
 from lenet.training.loop import History, train
 from lenet.training.recipes import default_recipe, find_recipe
@@ -181,9 +182,7 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
         """(n, classes) in the order of `classes_`; rows sum to 1 as exactly as float32 can."""
-        scores = torch.from_numpy(self._scores(X))
-        probabilities: NDArray[np.float32] = functional.softmax(scores, dim=1).numpy()
-        return probabilities
+        return softmax(self._scores(X)).astype(np.float32)
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
         check_is_fitted(self)

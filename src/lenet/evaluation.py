@@ -1,4 +1,4 @@
-"""How good scores are: counts, per-class figures, confusions and calibration, and nothing else."""
+"""How good scores are: the only place that counts right and wrong."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,7 +119,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """Share of the images given the right label."""
-        return 1 - self.n_errors / self.n_images
+        return (self.n_images - self.n_errors) / self.n_images
 
     @property
     def standard_error(self) -> float:
@@ -184,7 +184,7 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, class_names: tuple[str, ...])
     return Evaluation(
         confusion=pairs.reshape(classes, classes).astype(np.int64),
         class_names=tuple(class_names),
-        loss=float(losses(scores, labels).mean()),
+        loss=float(cross_entropies(scores, labels).mean()),
         calibration=calibrate(probabilities.max(axis=1), predictions == labels),
     )
 
@@ -195,7 +195,29 @@ def softmax(scores: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def losses(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+def count_errors(scores: ArrayLike, labels: ArrayLike) -> int:
+    """Number of images given a wrong label: that of `evaluate`, and nothing beside it.
+
+    Parameters
+    ----------
+    scores : (N, classes) float, larger is better
+    labels : (N,) int, 0 … classes − 1
+
+    Raises
+    ------
+    ShapeError, InputError
+        As `evaluate`.
+    """
+    scores, labels = _checked(scores, labels)
+    return int((scores.argmax(axis=1) != labels).sum())
+
+
+def error_rate(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Share of the images given a wrong label, 0 … 1; arguments and errors as `count_errors`."""
+    return count_errors(scores, labels) / len(np.asarray(labels))
+
+
+def cross_entropies(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     """Cross-entropy of each image, in nats: how surprising the truth was.
 
     Parameters
@@ -205,7 +227,12 @@ def losses(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
 
     Returns
     -------
-    losses : (N,) float64
+    cross_entropies : (N,) float64
+
+    Raises
+    ------
+    ShapeError, InputError
+        As `evaluate`.
     """
     scores, labels = _checked(scores, labels)
     shifted = _shifted(scores)

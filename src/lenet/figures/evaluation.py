@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK
-from lenet.evaluation import Evaluation, losses, softmax
+from lenet.evaluation import Evaluation, cross_entropies, softmax
 from lenet.figures.style import (
     BEST,
     MUTED,
@@ -162,7 +162,7 @@ def draw_mistakes(
     """
     predictions = scores.argmax(axis=1)
     wrong = np.flatnonzero(predictions != labels)
-    loss = losses(scores, labels)
+    loss = cross_entropies(scores, labels)
     worst = wrong[np.argsort(-loss[wrong], kind="stable")][:limit]
     sure = softmax(scores)
     columns = 6
