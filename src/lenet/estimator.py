@@ -20,7 +20,8 @@ from lenet.engines import select_engine
 from lenet.errors import InputError
 from lenet.evaluation import softmax
 from lenet.networks import LeNet, build_network
-from lenet.training.loop import History, train
+from lenet.training.history import History
+from lenet.training.loop import train
 from lenet.training.recipes import default_recipe, find_recipe
 
 _LARGEST_SEED = np.iinfo(np.int32).max

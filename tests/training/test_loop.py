@@ -207,17 +207,6 @@ def test_going_on_after_the_last_epoch_only_gives_the_best_weights(digits, engin
     assert len(history) == PLAIN.epochs
 
 
-def figures(accuracy: float, loss: float) -> loop.Epoch:
-    return loop.Epoch(1, 0.1, 1.0, 0.5, loss, accuracy, 1.0, 1.0)
-
-
-def test_better_is_fewer_validation_errors_then_the_smaller_loss():
-    assert loop._better(figures(0.9, 2.0), figures(0.8, 1.0))
-    assert not loop._better(figures(0.8, 1.0), figures(0.9, 2.0))
-    assert loop._better(figures(0.9, 1.0), figures(0.9, 2.0))
-    assert not loop._better(figures(0.9, 1.0), figures(0.9, 1.0))
-
-
 def test_the_best_weights_are_not_overwritten_by_worse_ones(digits, engine):
     """Others saved "best" after every epoch."""
     wild = dataclasses.replace(PLAIN, epochs=6, learning_rate=0.03, optimizer="adam")

@@ -4,7 +4,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, LenetError
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
+from lenet.training.history import Epoch as Epoch
+from lenet.training.history import History, State
 from lenet.training.recipes import Recipe
 
 # What a generator is for, so that no two draw the same numbers from one seed.
@@ -26,75 +27,6 @@ _INITIAL, _ORDER, _DROPOUT = range(3)
 _WARM_UP = 0.3
 _START = 1 / 25  # of the peak rate
 _MOMENTUM = 0.9
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training images.
-
-    Parameters
-    ----------
-    epoch : int
-        From 1.
-    learning_rate : float
-        Of its last step.
-    train_loss, train_accuracy : float
-        Over the images as they were presented, distorted and with Dropout, while learning.
-    validation_loss, validation_accuracy : float
-        After it, by the weights that would be kept; NaN without a validation part. Losses are
-        without label smoothing.
-    images_per_second : float
-        Training alone.
-    elapsed_seconds : float
-        Since the training began, not counting interruptions.
-    """
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    images_per_second: float
-    elapsed_seconds: float
-
-
-History = tuple[Epoch, ...]
-
-
-@dataclass(frozen=True)
-class State:
-    """A training at the end of an epoch: all that is needed to go on as if never interrupted.
-
-    Parameters
-    ----------
-    history : tuple of Epoch
-    best_epoch : int
-    tensors : dict
-        Copies on the CPU: ``network.*``, ``best.*``, ``optimizer.*`` and, when the weights are
-        averaged, ``average.*``.
-    """
-
-    history: History
-    best_epoch: int
-    tensors: Mapping[str, Tensor]
-
-    @property
-    def epoch(self) -> int:
-        """Epochs done."""
-        return len(self.history)
-
-    def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors under `name`, without it."""
-        prefix = f"{name}."
-        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
-
-    def is_over(self, recipe: Recipe) -> bool:
-        """Whether the recipe asks for no further epoch."""
-        waited = self.epoch - self.best_epoch
-        return self.epoch >= recipe.epochs or (
-            recipe.patience is not None and waited >= recipe.patience
-        )
 
 
 def train(
@@ -327,23 +259,13 @@ def _snapshot(
     if average is not network:
         tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     copies = {name: t.detach().to("cpu", copy=True) for name, t in tensors.items()}
-    if before is None or _better(history[-1], history[before.best_epoch - 1]):
+    if before is None or history[-1].is_better(before.best):
         best_epoch = len(history)
         copies |= {name: tensor.detach().to("cpu", copy=True) for name, tensor in kept.items()}
     else:
         best_epoch = before.best_epoch
         copies |= {name: before.tensors[name] for name in kept}
     return State(history, best_epoch, copies)
-
-
-def _better(epoch: Epoch, best: Epoch) -> bool:
-    """Whether an epoch is to be kept: fewer validation errors, then the smaller loss."""
-    if math.isnan(epoch.validation_accuracy):  # no validation images: the last one is kept
-        return True
-    return (epoch.validation_accuracy, -epoch.validation_loss) > (
-        best.validation_accuracy,
-        -best.validation_loss,
-    )
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:

@@ -34,7 +34,8 @@ from lenet.errors import CheckpointError, DataError, InputError, RunError
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
-from lenet.training.loop import Epoch, State, measure, train
+from lenet.training.history import Epoch, State
+from lenet.training.loop import measure, train
 from lenet.training.recipes import Recipe, default_recipe
 
 PLAN_FILE = "run.json"
