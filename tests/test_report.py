@@ -9,7 +9,7 @@ import pytest
 from lenet.engines import select_engine
 from lenet.evaluation import evaluate
 from lenet.report import report_html, write_report
-from lenet.training.loop import Epoch
+from lenet.training.history import Epoch
 from lenet.training.recipes import default_recipe
 from lenet.training.runs import train_run
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from lenet.data.splits import Split
 from lenet.evaluation import Evaluation, evaluate
-from lenet.figures.curves import diagnose, draw_curves, overfits
+from lenet.figures.curves import draw_curves
 from lenet.figures.evaluation import draw_calibration, draw_confusion, draw_mistakes
 from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent
 from lenet.files import write_atomic
 from lenet.networks.frame import LeNet
-from lenet.training.loop import Epoch
+from lenet.training.history import Epoch, diagnose, overfits
 from lenet.training.runs import Run
 
 

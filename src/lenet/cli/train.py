@@ -15,7 +15,7 @@ from lenet.errors import InputError
 from lenet.figures.text import clock, percent
 
 if TYPE_CHECKING:
-    from lenet.training.loop import Epoch
+    from lenet.training.history import Epoch
     from lenet.training.runs import Run
 
 

@@ -9,41 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lenet.figures.style import BEST, MUTED, TRAIN, VALIDATION, heading, new_figure, styled
 from lenet.figures.text import percent
-from lenet.training.loop import Epoch
-
-GAP = 0.02
-"""Train accuracy this far above validation accuracy is named in the curves."""
-
-
-def diagnose(history: Sequence[Epoch]) -> str:
-    """One sentence on the distance between training and validation at the last epoch."""
-    last, gap = history[-1], _gap(history)
-    if math.isnan(gap):
-        return "No validation part was held out: nothing says whether it overfits."
-    if overfits(history):
-        lowest = min(history, key=lambda epoch: epoch.validation_loss)
-        return (
-            f"Overfits by {100 * gap:.1f} points: after epoch {lowest.epoch} the validation loss "
-            f"rises from {lowest.validation_loss:.3f} to {last.validation_loss:.3f}."
-        )
-    if gap >= GAP:
-        return f"Training ends {100 * gap:.1f} points ahead of validation, which does not suffer."
-    if gap <= -GAP:
-        return (
-            f"Validation ends {-100 * gap:.1f} points ahead of training, "
-            f"which is measured while learning and on distorted images, if there are any."
-        )
-    return "Training and validation end together."
-
-
-def overfits(history: Sequence[Epoch]) -> bool:
-    """Training ends well ahead of validation, and validation has become worse on the way."""
-    lowest = min(epoch.validation_loss for epoch in history)
-    return _gap(history) >= GAP and history[-1].validation_loss > 1.05 * lowest
-
-
-def _gap(history: Sequence[Epoch]) -> float:
-    return history[-1].train_accuracy - history[-1].validation_accuracy
+from lenet.training.history import GAP, Epoch, diagnose, find_gap
 
 
 @styled
@@ -87,7 +53,7 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int) -> Figure:
             ends.append((values[-1], part, colour))
         axes.plot(
             best_epoch,
-            getattr(best, f"validation_{field}"),
+            getattr(best, f"{shown}_{field}"),
             "o",
             color=BEST,
             markersize=7,
@@ -142,7 +108,7 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
 
 
 def _name_gap(axes: Axes, epochs: list[int], history: Sequence[Epoch]) -> None:
-    last, gap = history[-1], _gap(history)
+    last, gap = history[-1], find_gap(history)
     if len(history) < 2 or not gap >= GAP:
         return
     axes.fill_between(

@@ -17,8 +17,7 @@ from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, LenetError
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
-from lenet.training.history import Epoch as Epoch
-from lenet.training.history import History, State
+from lenet.training.history import Epoch, History, State
 from lenet.training.recipes import Recipe
 
 # What a generator is for, so that no two draw the same numbers from one seed.
