@@ -20,7 +20,6 @@ from lenet.errors import InputError, LenetError
 
 INTERRUPTED = 130
 
-
 app = typer.Typer(
     name="lenet",
     help="Train a LeNet-5, see how it did, use it on your own pictures.",

@@ -4,30 +4,31 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from lenet.cli.options import SPLITS, Device, Engine, Json, option
+import typer
+
+from lenet.cli.options import SPLITS, Device, Engine, Json, Weights, choice
 from lenet.cli.output import say, show, show_json, show_table
 from lenet.errors import InputError
 from lenet.figures.text import percent
 
 if TYPE_CHECKING:
+    from lenet.checkpoints import Checkpoint
+    from lenet.data.splits import Splits
     from lenet.evaluation import Evaluation
 
 
 def evaluate(
-    weights: Annotated[
-        str,
-        option("--weights", text="A name in the box, a file, or a run folder.", metavar="W"),
-    ],
+    weights: Weights,
     data: Annotated[
         str | None,
-        option(
-            "--data", text="By default what the weights were trained on.", metavar="NAME|FOLDER"
+        typer.Option(
+            "--data", help="By default what the weights were trained on.", metavar="NAME|FOLDER"
         ),
     ] = None,
-    split: Annotated[str, option("--split", text="Which part of it.", choices=SPLITS)] = "test",
+    split: Annotated[str, choice("--split", SPLITS, "Which part of it.")] = "test",
     figures: Annotated[
         Path | None,
-        option("--figures", text="Draw the figures into this folder.", metavar="DIR"),
+        typer.Option("--figures", help="Draw the figures into this folder.", metavar="DIR"),
     ] = None,
     engine: Engine = "auto",
     device: Device = "auto",
@@ -35,22 +36,11 @@ def evaluate(
 ) -> None:
     """Measure weights on a data set: errors, classes, confusions, calibration."""
     from lenet.checkpoints import load_checkpoint
-    from lenet.data.catalogue import DATASETS
-    from lenet.data.datasets import load_dataset
     from lenet.engines import select_engine
     from lenet.evaluation import evaluate
 
     checkpoint = load_checkpoint(weights)
-    if data is None:
-        data = (checkpoint.metadata.get("data") or {}).get("name")
-        if data not in DATASETS:
-            raise InputError(f"{weights} does not say which data set it is for; give --data")
-    splits = load_dataset(data)
-    if splits.class_names != checkpoint.class_names:
-        raise InputError(
-            f"{weights} tells {', '.join(checkpoint.class_names[:12])} apart, "
-            f"{splits.name} has the classes {', '.join(splits.class_names[:12])}"
-        )
+    splits = _load_data(data, weights, checkpoint)
     part = splits.part(split)
     if not len(part):
         raise InputError(f"{splits.name} has no {split} images")
@@ -90,6 +80,24 @@ def evaluate(
         f"± {100 * result.standard_error:.2f}, {result.n_errors:,} of {result.n_images:,} wrong"
     )
     _show_evaluation(result)
+
+
+def _load_data(data: str | None, weights: str, checkpoint: "Checkpoint") -> "Splits":
+    """The data set given, or the one the weights were trained on; its classes must be theirs."""
+    from lenet.data.catalogue import DATASETS
+    from lenet.data.datasets import load_dataset
+
+    if data is None:
+        data = (checkpoint.metadata.get("data") or {}).get("name")
+        if data not in DATASETS:
+            raise InputError(f"{weights} does not say which data set it is for; give --data")
+    splits = load_dataset(data)
+    if splits.class_names != checkpoint.class_names:
+        raise InputError(
+            f"{weights} tells {', '.join(checkpoint.class_names[:12])} apart, "
+            f"{splits.name} has the classes {', '.join(splits.class_names[:12])}"
+        )
+    return splits
 
 
 def _show_evaluation(result: "Evaluation") -> None:

@@ -1,17 +1,17 @@
-"""`lenet summary` and `lenet models`: the networks, and the weights that are here."""
+"""`lenet summary` and `lenet models`: the networks layer by layer, and the pretrained ones."""
 
 import dataclasses
 from typing import Annotated, Any
 
-from lenet.cli.options import NETWORKS, Json, option
+import typer
+
+from lenet.cli.options import NETWORKS, Json, choice
 from lenet.cli.output import show, show_json, show_table
 
 
 def summary(
-    network: Annotated[
-        str | None, option("--network", text="Only this one.", choices=NETWORKS)
-    ] = None,
-    classes: Annotated[int, option("--classes", text="Number of classes.")] = 10,
+    network: Annotated[str | None, choice("--network", NETWORKS, "Only this one.")] = None,
+    classes: Annotated[int, typer.Option("--classes", help="Number of classes.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Show each network layer by layer: shapes, parameters, connections, multiply-adds."""
@@ -50,7 +50,7 @@ def summary(
 
 
 def models(as_json: Json = False) -> None:
-    """List the trained weights in the box, with what is known of them."""
+    """List the pretrained networks, and what is known of them."""
     from lenet.checkpoints import boxed_weights
 
     cards = boxed_weights()
@@ -58,7 +58,7 @@ def models(as_json: Json = False) -> None:
         show_json(cards)
         return
     if not cards:
-        show("no trained weights are in the box; make some with: lenet train")
+        show("no pretrained networks are here; make one with: lenet train")
     for name, card in cards.items():
         show(name)
         for key, value in card.items():

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import Json, option
-from lenet.cli.output import say, show_json, show_table
-from lenet.figures.text import percent
+from lenet.cli.options import Json
+from lenet.cli.output import say, show, show_json, show_table
+from lenet.figures.text import clock, percent
 
 if TYPE_CHECKING:
     from lenet.reproduction import Progress
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Less than a minute.")] = False,
-    out: Annotated[Path, option("--out", text="The picture.", metavar="PNG")] = Path("bench.png"),
+    out: Annotated[Path, typer.Option("--out", help="The picture.", metavar="PNG")] = Path(
+        "bench.png"
+    ),
     as_json: Json = False,
 ) -> None:
     """Measure the engine on this machine beside named peers, by turns, in one run."""
@@ -27,23 +29,24 @@ def bench(
     if as_json:
         show_json(result.to_dict())
     else:
-        print(benchmark.format_table(result))
+        for line in benchmark.format_table(result).splitlines():
+            show(line)
 
 
 def reproduce(
-    seeds: Annotated[int, option("--seeds", text="Networks trained side by side.")] = 16,
-    passes: Annotated[int, option("--passes", text="Passes over the patterns.")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", help="Networks trained side by side.")] = 16,
+    passes: Annotated[int, typer.Option("--passes", help="Passes over the patterns.")] = 20,
     distortions: Annotated[
         bool, typer.Option("--distortions", help="Nine distorted copies of every pattern.")
     ] = False,
     subset: Annotated[
-        int | None, option("--subset", text="Only the first N training patterns.")
+        int | None, typer.Option("--subset", help="Only the first N training patterns.")
     ] = None,
     mu: Annotated[
-        float | None, option("--mu", text="The μ of η / (μ + h); the paper prints 0.02.")
+        float | None, typer.Option("--mu", help="The μ of η / (μ + h); the paper prints 0.02.")
     ] = None,
     out: Annotated[
-        Path, option("--out", text="Where state, results and figures go.", metavar="DIR")
+        Path, typer.Option("--out", help="Where state, results and figures go.", metavar="DIR")
     ] = Path("runs/1998"),
     as_json: Json = False,
 ) -> None:
@@ -63,8 +66,8 @@ def reproduce(
             for name, error in (("train", progress.train_error), ("test", progress.test_error))
             if error is not None
         )
-        minutes, seconds = divmod(round(progress.seconds_left), 60)
-        say(f"pass {progress.passes:4.1f}/{progress.of}{errors}  {minutes}:{seconds:02d} left")
+        left = clock(progress.seconds_left)
+        say(f"pass {progress.passes:4.1f}/{progress.of}{errors}  {left} left")
 
     try:
         result = reproduction.reproduce(

@@ -1,6 +1,6 @@
 """The options that several commands take, and what they accept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +14,8 @@ DEVICES = ("auto", "cpu", "cuda")
 SPLITS = ("train", "validation", "test")
 
 
-def one_of(*names: str) -> Callable[[str | None], str | None]:
-    """Check a value against what an option takes; a near miss is suggested."""
+def choice(flag: str, names: Sequence[str], text: str) -> Any:
+    """An option that takes one of `names`, and suggests one for a near miss."""
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in names:
@@ -23,20 +23,17 @@ def one_of(*names: str) -> Callable[[str | None], str | None]:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}{hint}")
         return value
 
-    return check
+    return typer.Option(flag, help=text, metavar="|".join(names), callback=check)
 
 
-def option(*names: str, text: str, choices: Sequence[str] = (), metavar: str | None = None) -> Any:
-    """An option with its help; of `choices`, if there are any, it takes nothing else."""
-    if choices:
-        return typer.Option(*names, help=text, metavar="|".join(choices), callback=one_of(*choices))
-    return typer.Option(*names, help=text, metavar=metavar)
-
-
-Engine = Annotated[
-    str, option("--engine", text="What computes: ours on the CPU, or torch.", choices=ENGINES)
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights", help="A pretrained network's name, a file, or a run folder.", metavar="W"
+    ),
 ]
-Device = Annotated[str, option("--device", text="Where torch computes.", choices=DEVICES)]
+Engine = Annotated[str, choice("--engine", ENGINES, "What computes: ours on the CPU, or torch.")]
+Device = Annotated[str, choice("--device", DEVICES, "Where torch computes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lenet.cli.options import Device, Engine, Json, option
+from lenet.cli.options import Device, Engine, Json, Weights
 from lenet.cli.output import complain, say, show, show_json
 from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
@@ -25,16 +25,13 @@ def predict(
     pictures: Annotated[
         list[str], typer.Argument(help="Files, folders or patterns.", metavar="PICTURE…")
     ],
-    weights: Annotated[
-        str,
-        option("--weights", text="A name in the box, a file, or a run folder.", metavar="W"),
-    ] = "mnist",
-    top: Annotated[int, option("--top", text="How many classes to show.")] = 3,
+    weights: Weights = "mnist",
+    top: Annotated[int, typer.Option("--top", help="How many classes to show.")] = 3,
     explain: Annotated[
         Path | None,
-        option("--explain", text="Draw what the network saw into this PNG.", metavar="PNG"),
+        typer.Option("--explain", help="Draw what the network saw into this PNG.", metavar="PNG"),
     ] = None,
-    engine: Engine = "auto",
+    engine: Engine = "torch",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import NETWORKS, Device, Engine, Json, option, was_given
+from lenet.cli.options import NETWORKS, Device, Engine, Json, choice, was_given
 from lenet.cli.output import say, show, show_json
 from lenet.errors import InputError
 from lenet.figures.text import clock, percent
@@ -23,36 +23,39 @@ def train(
     context: typer.Context,
     data: Annotated[
         str,
-        option(
+        typer.Option(
             "--data",
-            text="digits, fashion-mnist, mnist, or a folder with one subfolder per class.",
+            help="digits, fashion-mnist, mnist, or a folder with one subfolder per class.",
             metavar="NAME|FOLDER",
         ),
     ] = "digits",
-    network: Annotated[
-        str, option("--network", text="Which LeNet-5.", choices=NETWORKS)
-    ] = "modern",
+    network: Annotated[str, choice("--network", NETWORKS, "Which LeNet-5.")] = "modern",
     recipe: Annotated[
         str | None,
-        option("--recipe", text="A named recipe; by default the network's.", metavar="NAME"),
+        typer.Option("--recipe", help="A named recipe; by default the network's.", metavar="NAME"),
     ] = None,
-    epochs: Annotated[int | None, option("--epochs", text="Passes over the images.")] = None,
-    batch_size: Annotated[int | None, option("--batch-size", text="Images a step.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the images.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images a step.")] = None,
     learning_rate: Annotated[
-        float | None, option("--learning-rate", text="The rate, or the peak of its cycle.")
+        float | None, typer.Option("--learning-rate", help="The rate, or the peak of its cycle.")
     ] = None,
-    seed: Annotated[int | None, option("--seed", text="The same seed, the same weights.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed, the same weights.")
+    ] = None,
     patience: Annotated[
-        int | None, option("--patience", text="Stop after so many epochs without a better one.")
+        int | None,
+        typer.Option("--patience", help="Stop after so many epochs without a better one."),
     ] = None,
     engine: Engine = "auto",
     device: Device = "auto",
     out: Annotated[
-        Path, option("--out", text="Where the run folder is made.", metavar="DIR")
+        Path, typer.Option("--out", help="Where the run folder is made.", metavar="DIR")
     ] = Path("runs"),
     resume: Annotated[
         Path | None,
-        option("--resume", text="Continue an interrupted run; its plan is kept.", metavar="DIR"),
+        typer.Option(
+            "--resume", help="Continue an interrupted run; its plan is kept.", metavar="DIR"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,19 +64,9 @@ def train(
     from lenet.training import runs
     from lenet.training.recipes import find_recipe
 
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in ("data", "network", "recipe", "epochs", "batch_size", "learning_rate", "seed",
-                     "patience", "out")
-        if was_given(context, name)
-    ]  # fmt: skip
-    chosen = was_given(context, "engine") or was_given(context, "device")
     if resume is not None:
-        if given:
-            raise InputError(
-                f"--resume keeps the plan of {resume}: leave out {', '.join(given)}, "
-                f"or start a new run"
-            )
+        _refuse_another_plan(context, resume)
+        chosen = was_given(context, "engine") or was_given(context, "device")
         run = runs.open_run(resume, engine=select_engine(engine, device) if chosen else None)
     else:
         changes = {
@@ -92,26 +85,24 @@ def train(
             changes={name: value for name, value in changes.items() if value is not None},
         )
     run = _finish(run)
-    assert run.results is not None
     if as_json:
         show_json(run.results)
-        return
-    n_test = len(run.splits.test)
-    accuracy = run.results["test_accuracy"]
-    error = math.sqrt(accuracy * (1 - accuracy) / n_test)
-    n_errors = n_test - round(accuracy * n_test)
-    show(
-        f"test accuracy {percent(accuracy)} ± {100 * error:.2f} "
-        f"({n_errors:,} of {n_test:,} images wrong); "
-        f"validation {percent(run.results['validation_accuracy'])}, "
-        f"train {percent(run.results['train_accuracy'])}"
-    )
-    show(
-        f"best epoch {run.results['best_epoch']} of {run.results['epochs_run']}, "
-        f"{run.results['seconds']:.1f} s of training"
-    )
-    show(f"report: {run.folder / 'report.html'}")
-    show(f"use it: lenet predict PICTURE --weights {shlex.quote(str(run.folder))}")
+    else:
+        _show_run(run)
+
+
+def _refuse_another_plan(context: typer.Context, resume: Path) -> None:
+    """A resumed run may change its engine, and nothing that decides its weights."""
+    allowed = {"resume", "engine", "device", "as_json"}
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name and option.name not in allowed and was_given(context, option.name)
+    ]
+    if given:
+        raise InputError(
+            f"--resume keeps the plan of {resume}: leave out {', '.join(given)}, or start a new run"
+        )
 
 
 def _finish(run: "Run") -> "Run":
@@ -172,3 +163,23 @@ def _progress(epochs: int, done: int) -> Iterator[Callable[["Epoch"], None]]:
             bar.update(task, completed=epoch.epoch)
 
         yield on_epoch
+
+
+def _show_run(run: "Run") -> None:
+    assert run.results is not None
+    n_test = len(run.splits.test)
+    accuracy = run.results["test_accuracy"]
+    error = math.sqrt(accuracy * (1 - accuracy) / n_test)
+    n_errors = n_test - round(accuracy * n_test)
+    show(
+        f"test accuracy {percent(accuracy)} ± {100 * error:.2f} "
+        f"({n_errors:,} of {n_test:,} images wrong); "
+        f"validation {percent(run.results['validation_accuracy'])}, "
+        f"train {percent(run.results['train_accuracy'])}"
+    )
+    show(
+        f"best epoch {run.results['best_epoch']} of {run.results['epochs_run']}, "
+        f"{run.results['seconds']:.1f} s of training"
+    )
+    show(f"report: {run.folder / 'report.html'}")
+    show(f"use it: lenet predict PICTURE --weights {shlex.quote(str(run.folder))}")
