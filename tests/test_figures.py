@@ -1,4 +1,4 @@
-"""figures.py: what a figure says, and that it never fails on strange names and sizes."""
+"""figures/: what a figure says, and that it never fails on strange names and sizes."""
 
 import io
 import math
@@ -112,14 +112,20 @@ class TestCurves:
 
     @pytest.mark.parametrize("n", [1, 2, 200])
     def test_any_number_of_epochs(self, n):
-        pixels(draw_curves([epoch(i + 1) for i in range(n)], n))
+        figure = draw_curves([epoch(i + 1) for i in range(n)], n)
+        for axes in figure.axes:
+            best, train, validation, dot = (len(line.get_ydata()) for line in axes.lines)
+            assert (best, train, validation, dot) == (2, n, n, 1)
+        pixels(figure)
 
     def test_without_a_validation_part(self):
-        history = [epoch(i, validation=math.nan, loss=math.nan) for i in (1, 2)]
+        history = [epoch(i, 0.8 + i / 20, math.nan, math.nan) for i in (1, 2)]
         figure = draw_curves(history, 2)
-        assert "No validation part" in texts(figure)
-        dots = [line.get_ydata()[0] for axes in figure.axes for line in axes.lines[-1:]]
-        assert dots == [history[1].train_loss, history[1].train_accuracy]
+        said = texts(figure)
+        assert "Best epoch 2 of 2: train accuracy 90.00 %" in said
+        assert "No validation part" in said
+        dots = [axes.lines[-1] for axes in figure.axes]
+        assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(2, 0.3), (2, 0.9)]
         pixels(figure)
 
 
@@ -135,13 +141,27 @@ class TestConfusion:
 
     @pytest.mark.parametrize("classes", [2, 10, 25, 200])
     def test_any_number_of_classes(self, classes):
-        pixels(draw_confusion(some_evaluation(classes)))
+        (axes,) = draw_confusion(some_evaluation(classes)).axes
+        assert axes.images[0].get_array().shape[:2] == (classes, classes)
+        assert len(axes.get_xticks()) == len(axes.get_yticks()) <= 30
+        pixels(axes.figure)
 
     def test_strange_names(self):
         result = some_evaluation(10, names=STRANGE)
         assert "$5 bill$" in texts(draw_confusion(result))
         pixels(draw_confusion(result))
-        pixels(draw_calibration(result))
+
+
+def test_calibration_shows_every_bin_that_has_images():
+    result = some_evaluation(10, names=STRANGE)
+    filled = [b for b in result.calibration.bins if b.count]
+    figure = draw_calibration(result)
+    above, below = figure.axes
+    assert above.collections[0].get_offsets().tolist() == [
+        [b.confidence, b.accuracy] for b in filled
+    ]
+    assert [bar.get_height() for bar in below.patches] == [b.count / 300 for b in filled]
+    pixels(figure)
 
 
 class TestMistakes:
@@ -191,7 +211,10 @@ def test_explain(name, classes):
     look = Classifier(checkpoint, engine="torch").look(grey)
     figure = draw_explanation(look, checkpoint.network)
     said = texts(figure)
-    for part in ("The picture", "What the network saw", "C1", "C3", "F6"):
+    for part in (
+        "The picture", "What the network saw", "C1: 6 maps of 28 × 28", "C3: 16 maps of 10 × 10",
+        "F6 as 7 × 12" if name == "lecun1998" else "F6: 84 features",
+    ):  # fmt: skip
         assert part in said
     if look.prediction.doubts:
         assert "Why it doubts" in said

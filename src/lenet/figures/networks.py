@@ -1,7 +1,7 @@
 """What is inside a network: its kernels, and one picture on its way through it."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from lenet.figures.style import (
 from lenet.figures.text import cautious_percent, short
 from lenet.networks.codes import COLUMNS, ROWS
 from lenet.networks.frame import LeNet
-from lenet.networks.layers import RadialBasisOutput, TableConvolution
+from lenet.networks.layers import RadialBasisOutput, ScaledTanh, TableConvolution
 
 _POSITIVE = LinearSegmentedColormap.from_list("positive", ["#ffffff", "#7da7f7", "#172554"])
 
@@ -108,11 +108,13 @@ def draw_explanation(look: Look, network: LeNet) -> Figure:
         codes = network.output.centers.detach().cpu().numpy()
     order = np.argsort(-probabilities, kind="stable")
     best = int(order[0])
-    doubts = [doubt.sentence for doubt in look.prediction.doubts]
-    reasons = [line for doubt in doubts for line in textwrap.wrap(f"• {doubt}", 96)]
+    doubts = [
+        line
+        for doubt in look.prediction.doubts
+        for line in textwrap.wrap(f"• {doubt.sentence}", 96)
+    ]
     below = 7.2 if codes is None else 8.1  # where the doubts begin, in inches
-    inches = below + 0.35 + 0.18 * len(reasons)
-    figure = new_figure(inches)
+    figure = new_figure(below + 0.35 + 0.18 * len(doubts))
     others = ", ".join(
         f"{short(class_names[i], 16)} {cautious_percent(probabilities[i])}" for i in order[1:3]
     )
@@ -122,17 +124,7 @@ def draw_explanation(look: Look, network: LeNet) -> Figure:
         f"then {others}",
     )
 
-    def part(
-        title: str, top: float, height: float, left: float = 0.02, right: float = 0.98
-    ) -> Spec:
-        """A titled rectangle; top and height in inches from the top of the figure."""
-        figure.text(left, 1 - top / inches, title, size=9.5, weight="bold", va="top")
-        top += 0.23
-        return figure.add_gridspec(
-            1, 1, left=left, right=right, top=1 - top / inches, bottom=1 - (top + height) / inches
-        )[0]
-
-    axes = figure.add_subplot(part("The picture", 0.82, 1.95, 0.02, 0.3))
+    axes = figure.add_subplot(_part(figure, "The picture", 0.82, 1.95, 0.02, 0.3))
     draw_picture(axes, look.grey)
     axes.set_anchor("NW")
     if box is not None and box != (0, 0, *look.grey.shape):
@@ -140,30 +132,47 @@ def draw_explanation(look: Look, network: LeNet) -> Figure:
         axes.add_patch(
             Rectangle((left, up), right - left, down - up, fill=False, color=BEST, linewidth=1.5)
         )
-    axes = figure.add_subplot(part("What the network saw", 0.82, 1.95, 0.325, 0.605))
+    axes = figure.add_subplot(_part(figure, "What the network saw", 0.82, 1.95, 0.325, 0.605))
     draw_picture(axes, FULL_INK - np.pad(look.ink.ink, BORDER))
     axes.set_anchor("NW")
     title = "Probabilities" if codes is None else "Probabilities, distances"
     shown = np.sort(order[:10])
-    axes = figure.add_subplot(part(title, 0.82, 1.95, 0.63, 0.98))
+    axes = figure.add_subplot(_part(figure, title, 0.82, 1.95, 0.63, 0.98))
     distances = None if codes is None else -look.activations["output"]
     _bars(axes, shown, best, probabilities, class_names, distances)
 
-    c1, c3, f6 = (look.activations[name] for name in ("c1", "c3", "f6"))
-    _maps(figure, part("C1: 6 maps of 28 × 28", 3.16, 1.0), c1, rows=1)
-    _maps(figure, part("C3: 16 maps of 10 × 10", 4.56, 1.5), c3, rows=2)
+    for name, rows, top, height in (("c1", 1, 3.16, 1.0), ("c3", 2, 4.56, 1.5)):
+        maps = look.activations[name]
+        title = f"{name.upper()}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
+        _maps(figure, _part(figure, title, top, height), maps, rows)
+    f6 = look.activations["f6"]
     if codes is None:
-        axes = figure.add_subplot(part(f"F6: {len(f6)} features", 6.48, 0.3))
+        axes = figure.add_subplot(_part(figure, f"F6: {len(f6)} features", 6.48, 0.3))
         draw_picture(axes, f6.reshape(2, -1), *_scale(f6))
         axes.set_aspect("auto")
     else:
-        _codes(figure, part, f6, codes, class_names, order)
-    title = "Why it doubts" if reasons else "No reason to doubt"
-    figure.text(0.02, 1 - below / inches, title, size=9.5, weight="bold", va="top")
-    figure.text(
-        0.02, 1 - (below + 0.24) / inches, "\n".join(reasons), size=9, va="top", linespacing=1.4
-    )
+        _codes(figure, f6, codes, class_names, order)
+    _title(figure, "Why it doubts" if doubts else "No reason to doubt", below)
+    top = 1 - (below + 0.24) / figure.get_figheight()
+    figure.text(0.02, top, "\n".join(doubts), size=9, va="top", linespacing=1.4)
     return figure
+
+
+def _title(figure: Figure, title: str, top: float, left: float = 0.02) -> None:
+    """A part's title; `top` is in inches from the top of the figure."""
+    figure.text(left, 1 - top / figure.get_figheight(), title, size=9.5, weight="bold", va="top")
+
+
+def _part(
+    figure: Figure, title: str, top: float, height: float, left: float = 0.02, right: float = 0.98
+) -> Spec:
+    """A rectangle below its title; `top` and `height` are in inches, `top` from the figure's."""
+    _title(figure, title, top, left)
+    inches = figure.get_figheight()
+    top += 0.23
+    return figure.add_gridspec(
+        1, 1, left=left, right=right, top=1 - top / inches, bottom=1 - (top + height) / inches
+    )[0]
 
 
 def _bars(
@@ -206,21 +215,21 @@ def _maps(figure: Figure, place: Spec, maps: NDArray[np.floating[Any]], rows: in
 
 def _codes(
     figure: Figure,
-    part: Callable[[str, float, float, float, float], Spec],
     f6: NDArray[np.floating[Any]],
     codes: NDArray[np.floating[Any]],
     class_names: Sequence[str],
     order: NDArray[np.int64],
 ) -> None:
-    """F6 as a character of 7×12 dots beside the codes it was nearest to."""
-    shown = [("F6 as 7 × 12", f6)]
+    """F6 as the character it draws, beside the codes it was nearest to."""
+    shown = [(f"F6 as {COLUMNS} × {ROWS}", f6)]
     for title, label in zip(("Nearest code", "Next"), order, strict=False):
         shown.append((f"{title}: {short(class_names[label], 8)}", codes[label]))
     for place, (title, values) in enumerate(shown):
         left = 0.02 + 0.33 * place
-        axes = figure.add_subplot(part(title, 6.48, 1.2, left, left + 0.3))
+        axes = figure.add_subplot(_part(figure, title, 6.48, 1.2, left, left + 0.3))
         # (84,) → (12, 7), row by row as the codes are
-        draw_picture(axes, np.reshape(values, (ROWS, COLUMNS)), SIGNED, -1.7159, 1.7159)
+        dots = np.reshape(values, (ROWS, COLUMNS))
+        draw_picture(axes, dots, SIGNED, -ScaledTanh.amplitude, ScaledTanh.amplitude)
         axes.set_anchor("NW")
 
 
