@@ -1,7 +1,12 @@
+"""Ink becomes network input as the paper says, or as the training images say."""
+
+import re
+
 import numpy as np
 import pytest
+import torch
 
-from lenet.data.preprocessing import PAPER_1998, Preprocessing
+from lenet.data.preprocessing import PAPER_1998, Preprocessing, check_ink
 from lenet.errors import InputError, ShapeError
 
 INK = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
@@ -46,12 +51,28 @@ def test_the_values_survive_the_dictionary():
     assert Preprocessing(**preprocessing.to_dict()) == preprocessing
 
 
-@pytest.mark.parametrize(
-    "ink", [INK[0], INK[:, :27], INK.astype(np.float32), np.zeros((1, 1, 28, 28), np.uint8)]
-)
-def test_other_shapes_are_named(ink):
-    with pytest.raises(ShapeError, match=r"\(N, 28, 28\) uint8, got \("):
-        PAPER_1998.apply(ink)
+@pytest.mark.parametrize("ink", [INK, INK[:0], INK[::2], torch.from_numpy(INK)])
+def test_ink_is_an_array_or_a_tensor(ink):
+    check_ink(ink)
+
+
+NO_INK = [INK[0], INK[:, :27], INK.astype(np.float32), INK[:, None], INK.astype(np.int8)]
+
+
+@pytest.mark.parametrize("no_ink", [*NO_INK, *map(torch.from_numpy, NO_INK)])
+def test_anything_else_is_named(no_ink):
+    kind = str(no_ink.dtype).removeprefix("torch.")
+    got = re.escape(f"got {tuple(no_ink.shape)} {kind}; ask again")
+    with pytest.raises(ShapeError, match=rf"ink must be \(N, 28, 28\) uint8, {got}"):
+        check_ink(no_ink, "ask again")
+
+
+@pytest.mark.parametrize("no_ink", NO_INK)
+def test_nothing_else_is_scaled_or_measured(no_ink):
+    with pytest.raises(ShapeError, match="ink must be"):
+        PAPER_1998.apply(no_ink)
+    with pytest.raises(ShapeError, match="ink must be"):
+        Preprocessing.standardized("digit", no_ink)
 
 
 @pytest.mark.parametrize(

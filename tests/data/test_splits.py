@@ -1,8 +1,12 @@
+"""Parts of a data set fit together, and are held out by every class's share."""
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lenet.data.splits import Split, Splits
-from lenet.errors import DataError
+from lenet.data.splits import Split, Splits, digest, hold_out
+from lenet.errors import DataError, ShapeError
 
 
 def split(n: int) -> Split:
@@ -18,15 +22,73 @@ def test_parts_are_found_by_name_and_never_confused():
         splits.part("val")
 
 
-@pytest.mark.parametrize(
-    "images",
-    [np.zeros((2, 28, 28), np.uint8), np.zeros((3, 32, 32), np.uint8), np.zeros((3, 28, 28))],
-)
-def test_images_must_fit_their_labels(images):
-    with pytest.raises(DataError, match="3 labels need images"):
+@pytest.mark.parametrize("images", [np.zeros((3, 32, 32), np.uint8), np.zeros((3, 28, 28))])
+def test_images_must_be_ink(images):
+    with pytest.raises(ShapeError, match="ink must be"):
         Split(images, np.zeros(3, np.int64))
 
 
-def test_labels_must_be_int64():
-    with pytest.raises(DataError, match="uint8"):
-        Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.uint8))
+@pytest.mark.parametrize(
+    "labels", [np.zeros(2, np.int64), np.zeros((3, 1), np.int64), np.zeros(3, np.uint8)]
+)
+def test_every_image_needs_one_label(labels):
+    with pytest.raises(ShapeError, match=r"3 images need labels \(3,\) int64, got \("):
+        Split(np.zeros((3, 28, 28), np.uint8), labels)
+
+
+def numbered(labels) -> Split:
+    """Images that can be told apart by their first two pixels."""
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(len(labels)), 256)
+    return Split(images, np.array(labels, np.int64))
+
+
+def numbers(split: Split) -> list[int]:
+    return (split.images[:, 0, 0].astype(int) * 256 + split.images[:, 0, 1]).tolist()
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 9),
+)
+def test_what_is_held_out_is_every_classs_share(labels, fraction, seed):
+    whole = numbered(labels)
+    kept, held = hold_out(whole, fraction, seed)
+    # Nothing is lost or doubled, and both stay in the order of the file.
+    assert sorted(numbers(kept) + numbers(held)) == list(range(len(labels)))
+    assert numbers(kept) == sorted(numbers(kept))
+    assert numbers(held) == sorted(numbers(held))
+    assert np.array_equal(held.labels, whole.labels[numbers(held)])
+    sizes = np.bincount(whole.labels)
+    taken = np.bincount(held.labels, minlength=len(sizes))
+    assert (taken <= np.maximum(sizes - 1, 0)).all()
+    wanted = max(round(fraction * len(labels)), 1) if fraction else 0
+    share = np.minimum(sizes * wanted / len(labels), np.maximum(sizes - 1, 0))
+    assert (np.abs(taken - share) < 1 + 1e-9).all()
+    assert len(held) <= wanted
+    if wanted <= (sizes // 2).sum() and (sizes[sizes > 0] > 1).all():
+        assert len(held) == wanted
+
+
+def test_the_largest_remainders_are_rounded_up():
+    # 10 of 100: 4.5 of 45, 2.8 of 28, 2.7 of 27; the two that lose most by rounding get one more.
+    _, held = hold_out(numbered([0] * 45 + [1] * 28 + [2] * 27), 0.1, seed=0)
+    assert np.bincount(held.labels).tolist() == [4, 3, 3]
+    _, held = hold_out(numbered([0] * 45 + [1] * 28 + [2] * 27), 10, seed=0)
+    assert np.bincount(held.labels).tolist() == [4, 3, 3]
+
+
+def test_the_digest_tells_images_labels_and_their_order():
+    whole = numbered([0, 1, 0])
+    known = digest(whole)
+    assert known == digest(numbered([0, 1, 0]))
+    assert known == digest(
+        Split(whole.images[:, ::-1, ::-1][:, ::-1, ::-1], np.array([0, 1, 0], ">i8").astype("=i8"))
+    )
+    others = [
+        digest(numbered([0, 0, 1])),
+        digest(Split(whole.images[::-1], whole.labels)),
+        digest(whole, whole),
+    ]
+    assert len({known, *others}) == 4

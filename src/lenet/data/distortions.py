@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE
+from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE, check_ink
 from lenet.errors import InputError, ShapeError
 
 CENTRE = (PADDED_SIZE - 1) / 2
@@ -117,14 +117,10 @@ def warp(ink: NDArray[np.uint8], matrices: NDArray[np.floating]) -> NDArray[np.f
     InputError
         When a matrix holds a number that is not finite or absurdly large.
     """
+    check_ink(ink)
     n = len(ink)
-    if ink.shape != (n, INK_SIZE, INK_SIZE) or matrices.shape != (n, 2, 3):
-        raise ShapeError(
-            f"warp takes ink (N, {INK_SIZE}, {INK_SIZE}) and matrices (N, 2, 3), "
-            f"got {ink.shape} and {matrices.shape}"
-        )
-    if ink.dtype != np.uint8:
-        raise ShapeError(f"ink must be uint8, got {ink.dtype}")
+    if matrices.shape != (n, 2, 3):
+        raise ShapeError(f"{n} images need matrices ({n}, 2, 3), got {matrices.shape}")
     if n and not np.abs(matrices).max() < _LARGEST_ENTRY:  # also refuses not-a-number
         raise InputError(f"a distortion matrix has an entry that is not below {_LARGEST_ENTRY:g}")
     frames = np.empty((n, PADDED_SIZE, PADDED_SIZE), np.float32)

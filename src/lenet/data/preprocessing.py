@@ -1,7 +1,7 @@
 """How ink becomes network input: one value, stored in the weights, for training and prediction."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,39 @@ FULL_INK = 255
 
 Preparation = Literal["digit", "garment", "plain"]
 PREPARATIONS: tuple[Preparation, ...] = ("digit", "garment", "plain")
+
+
+class _Array(Protocol):
+    """What a NumPy array and a torch tensor have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+
+def check_ink(ink: _Array, remedy: str = "") -> None:
+    """Refuse what is no set of ink images; the only place that knows what one is.
+
+    Parameters
+    ----------
+    ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+        A NumPy array or a torch tensor.
+    remedy : str
+        What the user can do instead, for the end of the message.
+
+    Raises
+    ------
+    ShapeError
+        When `ink` has another shape or type.
+    """
+    kind = str(ink.dtype).removeprefix("torch.")  # so that torch need not be loaded to ask
+    if len(ink.shape) != 3 or ink.shape[1:] != (INK_SIZE, INK_SIZE) or kind != "uint8":
+        end = f"; {remedy}" if remedy else ""
+        raise ShapeError(
+            f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {tuple(ink.shape)} {kind}{end}"
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +94,13 @@ class Preprocessing:
         ----------
         ink : (N, 28, 28) uint8
             The training part only: neither validation nor test images may shape the input.
+
+        Raises
+        ------
+        ShapeError
+            When `ink` is not (N, 28, 28) uint8.
         """
+        check_ink(ink)
         # Integer sums are exact and do not depend on the order of the images.
         count = ink.shape[0] * PADDED_SIZE**2
         total = int(ink.sum(dtype=np.int64))
@@ -89,10 +128,7 @@ class Preprocessing:
         ShapeError
             When `ink` is not (N, 28, 28) uint8.
         """
-        if ink.ndim != 3 or ink.shape[1:] != (INK_SIZE, INK_SIZE) or ink.dtype != np.uint8:
-            raise ShapeError(
-                f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {ink.shape} {ink.dtype}"
-            )
+        check_ink(ink)
         images = np.full(
             (len(ink), 1, PADDED_SIZE, PADDED_SIZE), np.float32(self.offset), np.float32
         )

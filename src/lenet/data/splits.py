@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.preprocessing import INK_SIZE, Preparation
-from lenet.errors import DataError
+from lenet.data.preprocessing import Preparation, check_ink
+from lenet.errors import DataError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -18,20 +18,23 @@ class Split:
     ----------
     images : (N, 28, 28) uint8, paper = 0, full ink = 255
     labels : (N,) int64, 0 … classes − 1
+
+    Raises
+    ------
+    ShapeError
+        When one of them has another shape or type.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        n = len(self.labels)
-        if self.images.shape != (n, INK_SIZE, INK_SIZE) or self.images.dtype != np.uint8:
-            raise DataError(
-                f"{n} labels need images ({n}, {INK_SIZE}, {INK_SIZE}) uint8, "
-                f"got {self.images.shape} {self.images.dtype}"
+        check_ink(self.images)
+        if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
+            raise ShapeError(
+                f"{len(self.images)} images need labels ({len(self.images)},) int64, "
+                f"got {self.labels.shape} {self.labels.dtype}"
             )
-        if self.labels.dtype != np.int64:
-            raise DataError(f"labels must be int64, got {self.labels.dtype}")
 
     def __len__(self) -> int:
         return len(self.labels)
