@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch.nn import functional
 
 from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preprocessing
-from lenet.data.splits import Split, Splits
+from lenet.data.splits import Split, Splits, hold_out
 from lenet.engines import select_engine
 from lenet.errors import InputError
 from lenet.evaluation import softmax
@@ -40,8 +40,8 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     learning_rate : float, optional
         Instead of the recipe's.
     validation_fraction : float
-        Share of every class that is held out to choose the best epoch by, 0 ≤ fraction < 1;
-        0 keeps the last epoch.
+        Share of the pictures that is held out, of every class in proportion, to choose the best
+        epoch by, 0 ≤ fraction < 1; 0 keeps the last epoch.
     random_state : int, RandomState or None
         Of the initial weights, the order and the distortions.
     engine, device : str
@@ -144,13 +144,13 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         random = check_random_state(self.random_state)
         seed = int(random.randint(_LARGEST_SEED))
-        held_out = _held_out(labels, float(fraction), np.random.default_rng(seed))
-        ink, labels = self._ink(values), labels.astype(np.int64)
+        whole = Split(self._ink(values), labels.astype(np.int64))
+        kept, held_out = hold_out(whole, float(fraction), seed)
         splits = Splits(
             name="arrays",
-            train=Split(ink[~held_out], labels[~held_out]),
-            validation=Split(ink[held_out], labels[held_out]),
-            test=Split(ink[:0], labels[:0]),
+            train=kept,
+            validation=held_out,
+            test=Split(whole.images[:0], whole.labels[:0]),
             class_names=tuple(map(str, self.classes_)),
             preparation="plain",
             sha256="",
@@ -233,15 +233,3 @@ def _value_range(values: NDArray[Any]) -> tuple[float, float]:
     if smallest >= 0 and largest <= FULL_INK:
         return 0.0, float(FULL_INK)
     return smallest, largest if largest > smallest else smallest + 1
-
-
-def _held_out(
-    labels: NDArray[np.int64], fraction: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Mark a share of every class, rounded down."""
-    marked = np.zeros(len(labels), bool)
-    order = rng.permutation(len(labels))
-    for label in range(labels.max() + 1):
-        members = order[labels[order] == label]
-        marked[members[: int(len(members) * fraction)]] = True
-    return marked

@@ -72,20 +72,16 @@ def test_what_is_held_out_is_every_classs_share(labels, fraction, seed):
 
 
 def test_the_largest_remainders_are_rounded_up():
-    # 10 of 100: 4.5 of 45, 2.8 of 28, 2.7 of 27; the two that lose most by rounding get one more.
-    _, held = hold_out(numbered([0] * 45 + [1] * 28 + [2] * 27), 0.1, seed=0)
-    assert np.bincount(held.labels).tolist() == [4, 3, 3]
-    _, held = hold_out(numbered([0] * 45 + [1] * 28 + [2] * 27), 10, seed=0)
-    assert np.bincount(held.labels).tolist() == [4, 3, 3]
+    # 10 of 100 are 3.3, 3.4 and 3.3: rounded each by itself, one would be missing.
+    for amount in (0.1, 10):
+        _, held = hold_out(numbered([0] * 33 + [1] * 34 + [2] * 33), amount, seed=0)
+        assert np.bincount(held.labels).tolist() == [3, 4, 3]
 
 
 def test_the_digest_tells_images_labels_and_their_order():
     whole = numbered([0, 1, 0])
     known = digest(whole)
-    assert known == digest(numbered([0, 1, 0]))
-    assert known == digest(
-        Split(whole.images[:, ::-1, ::-1][:, ::-1, ::-1], np.array([0, 1, 0], ">i8").astype("=i8"))
-    )
+    assert known == digest(Split(np.asfortranarray(whole.images), whole.labels))
     others = [
         digest(numbered([0, 0, 1])),
         digest(Split(whole.images[::-1], whole.labels)),

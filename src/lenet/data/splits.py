@@ -74,10 +74,23 @@ class Splits:
 
 
 def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split]:
-    """Part a split in two, stratified: what stays and what is held out, both in file order.
+    """Part a split in two, stratified.
 
     Every class gives its proportional share, rounded so that the total is exact (largest
     remainders first), and keeps at least one image.
+
+    Parameters
+    ----------
+    split : Split
+    amount : int or float
+        A number of images, or a fraction from 0 to below 1; more than none is at least one.
+    seed : int
+        Which images are held out.
+
+    Returns
+    -------
+    kept, held_out : Split
+        Both in the order of `split`.
     """
     labels = split.labels
     count = round(amount if isinstance(amount, int) else amount * len(labels))
@@ -101,7 +114,7 @@ def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split
 
 
 def digest(*splits: Split) -> str:
-    """SHA-256 over images and labels in the order they were read."""
+    """SHA-256 over images and labels in the order given, as 64 hexadecimal digits."""
     sha256 = hashlib.sha256()
     for split in splits:
         sha256.update(np.ascontiguousarray(split.images).data)
