@@ -32,3 +32,16 @@ def test_a_commit_is_checked_by_the_ruff_that_is_tested_with():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
     pinned = re.search(r"^ruff==(.*)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
     assert f"ruff-pre-commit\n    rev: v{pinned[1]}\n" in hooks
+
+
+def test_the_page_on_the_paper_lists_every_silent_and_departs():
+    source = ROOT / "src" / "lenet"
+    tagged = [
+        (path.relative_to(source).as_posix(), tag)
+        for path in source.rglob("*.py")
+        for tag in re.findall(r"\b(Silent|Departs):", path.read_text("utf-8"))
+    ]
+    page = (ROOT / "docs" / "paper.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\S+\.py)` \| (Silent|Departs) \|", page, re.MULTILINE)
+    assert len(listed) > 5
+    assert sorted(listed) == sorted(tagged)
