@@ -55,7 +55,7 @@ class Experiment:
         Nine distorted copies of every pattern join the originals; as many patterns are seen as
         without. None by default.
     subsampling : {"added", "averaged"}
-        Silent: Sec. II.B adds the four inputs, Sec. II.A averages them; on held-out images they tie.
+        Silent: Sec. II.B adds the four inputs, Sec. II.A averages them. The two tie.
     initialization : str
         A scheme of `lenet.networks.initialization`. Departs: from the printed ±2.4/fan-in the
         printed algorithm diverges. See docs/paper.md for the effect.
