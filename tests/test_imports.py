@@ -1,6 +1,7 @@
 """The house rules that a reader relies on: one direction, light imports, who prints, who writes."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,22 +76,24 @@ def imports(tree: ast.AST, module: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{source}.{alias.name}"
 
 
-@pytest.fixture(scope="module", params=sorted(MODULES))
-def source(request: pytest.FixtureRequest) -> tuple[str, ast.Module]:
-    return request.param, ast.parse(MODULES[request.param].read_text("utf-8"))
+TREES = {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+
+
+def outside(*rooms: str) -> pytest.MarkDecorator:
+    """Every module but those of some rooms."""
+    modules = [module for module in sorted(MODULES) if room(module) not in rooms]
+    return pytest.mark.parametrize("module", modules)
 
 
 def test_every_module_is_in_a_known_room() -> None:
     assert {room(module) for module in MODULES} - DOOR <= set(ORDER)
 
 
-def test_imports_only_from_rooms_to_the_left(source: tuple[str, ast.Module]) -> None:
-    module, tree = source
-    if room(module) in DOOR:
-        pytest.skip("the package's door opens every room")
+@outside(*DOOR)
+def test_imports_only_from_rooms_to_the_left(module: str) -> None:
     here = ORDER.index(room(module))
     wrong = []
-    for line, name in imports(tree, module):
+    for line, name in imports(TREES[module], module):
         parts = name.split(".")
         if parts[0] != "lenet" or len(parts) == 1:
             continue
@@ -102,10 +105,31 @@ def test_imports_only_from_rooms_to_the_left(source: tuple[str, ast.Module]) -> 
     assert not wrong
 
 
-def test_only_the_command_line_prints(source: tuple[str, ast.Module]) -> None:
-    module, tree = source
-    if room(module) in MAY_PRINT | DOOR:
-        pytest.skip("prints")
+def module_of(name: str) -> str | None:
+    """`data/splits` for `lenet.data.splits` and for `lenet.data.splits.Split`."""
+    path = name.removeprefix("lenet.").replace(".", "/")
+    places = (
+        path,
+        f"{path}/__init__",
+        path.rpartition("/")[0],
+        path.rpartition("/")[0] + "/__init__",
+    )
+    return next((place for place in places if place in MODULES), None)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for module, tree in TREES.items():
+        if room(module) in DOOR:
+            continue
+        needed = (module_of(name) for _, name in imports(tree, module))
+        graph[module] = {other for other in needed if other is not None}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+
+
+@outside(*MAY_PRINT, *DOOR)
+def test_only_the_command_line_prints(module: str) -> None:
+    tree = TREES[module]
     prints = [
         f"line {node.lineno}: {ast.unparse(node)[:60]}"
         for node in ast.walk(tree)
@@ -116,16 +140,18 @@ def test_only_the_command_line_prints(source: tuple[str, ast.Module]) -> None:
     assert not [name for _, name in imports(tree, module) if name.split(".")[0] == "rich"]
 
 
-def test_only_downloads_use_the_network(source: tuple[str, ast.Module]) -> None:
-    module, tree = source
-    used = {name.split(".")[0] for _, name in imports(tree, module)} & NETWORK
-    assert module == "data/downloads" or not used
+def test_only_downloads_use_the_network() -> None:
+    users = {
+        module
+        for module, tree in TREES.items()
+        if {name.split(".")[0] for _, name in imports(tree, module)} & NETWORK
+    }
+    assert users == {"data/downloads"}
 
 
-def test_only_the_rooms_for_it_write_files(source: tuple[str, ast.Module]) -> None:
-    module, tree = source
-    if room(module) in MAY_WRITE:
-        pytest.skip("writes files")
+@outside(*MAY_WRITE)
+def test_only_the_rooms_for_it_write_files(module: str) -> None:
+    tree = TREES[module]
     writes = [
         f"line {node.lineno}: {ast.unparse(node)[:60]}"
         for node in ast.walk(tree)
@@ -140,9 +166,9 @@ def test_only_the_rooms_for_it_write_files(source: tuple[str, ast.Module]) -> No
     assert not {name.split(".")[0] for _, name in imports(tree, module)} & WRITING_MODULES
 
 
-def test_every_module_opens_with_what_it_is(source: tuple[str, ast.Module]) -> None:
-    _, tree = source
-    sentence = (ast.get_docstring(tree) or "").split("\n\n")[0]
+@outside()
+def test_every_module_opens_with_what_it_is(module: str) -> None:
+    sentence = (ast.get_docstring(TREES[module]) or "").split("\n\n")[0]
     assert sentence.endswith(".")
     assert len(sentence) > 15
 
