@@ -77,7 +77,7 @@ def test_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:
         "from lenet.networks import build_network, codes\n"
         "print(pathlib.Path(lenet.__file__).parent)\n"
         "print(sum(p.numel() for p in build_network('tutorial').parameters()))\n"
-        "print(tuple(codes.codes().shape), m.version('lenet'))\n"
+        "print(tuple(codes.encode().shape), m.version('lenet'))\n"
     )
     path, parameters, shape = python("-c", code, cwd=tmp_path, PYTHONPATH=str(target)).splitlines()
     assert Path(path) == target / "lenet"

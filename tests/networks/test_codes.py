@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lenet.errors import InputError
-from lenet.networks.codes import COLUMNS, DIGITS, ROWS, bitmaps, codes
+from lenet.networks.codes import COLUMNS, DIGITS, ROWS, bitmaps, encode
 
 
 def distances() -> torch.Tensor:
-    digits = codes()
+    digits = encode()
     return (digits[:, None] != digits[None]).sum(-1)
 
 
@@ -30,7 +30,7 @@ def test_the_digits_are_the_ones_printed():
 
 
 def test_a_code_is_its_bitmap_row_by_row():
-    code = codes("7")
+    code = encode("7")
     assert code.shape == (1, ROWS * COLUMNS)
     assert code.dtype == torch.float32
     drawn = "".join("#" if value == 1 else "." for value in code[0])
@@ -48,4 +48,4 @@ def test_hamming_distances_of_the_digits():
 
 def test_an_unknown_character_is_named():
     with pytest.raises(InputError, match="é"):
-        codes("1é")
+        encode("1é")

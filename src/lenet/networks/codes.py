@@ -25,7 +25,7 @@ def bitmaps() -> dict[str, tuple[str, ...]]:
     return {character: tuple(rows) for character, rows in json.loads(text).items()}
 
 
-def codes(characters: str = DIGITS) -> Tensor:
+def encode(characters: str = DIGITS) -> Tensor:
     """The codes of some characters.
 
     Returns

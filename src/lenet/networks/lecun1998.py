@@ -66,7 +66,7 @@ class LeCun1998(frame.LeNet):
         self.s4 = Subsampling(frame.C3_MAPS, subsampling)
         self.c5 = nn.Conv2d(frame.C3_MAPS, frame.C5_UNITS, frame.KERNEL_SIZE)
         self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
-        self.output = RadialBasisOutput(codes.codes(characters), trainable_codes)
+        self.output = RadialBasisOutput(codes.encode(characters), trainable_codes)
 
     def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """(N, 1, 32, 32) → (N, classes); a larger image gives (N, classes, rows, columns).
