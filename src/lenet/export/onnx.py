@@ -1,5 +1,6 @@
-"""A LeNet as an ONNX graph, so that ONNX Runtime can be raced against."""
+"""A LeNet as an ONNX graph, for any program that runs ONNX."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -7,8 +8,10 @@ from torch import nn
 from lenet.data.preprocessing import PADDED_SIZE
 from lenet.errors import InputError
 from lenet.networks import LAYERS, LeNet
+from lenet.networks.layers import look_up
+from lenet.networks.modern import Modern
+from lenet.networks.tutorial import Tutorial
 
-_SQUASH: dict[type[nn.Module], str] = {nn.Sigmoid: "Sigmoid", nn.Tanh: "Tanh", nn.ReLU: "Relu"}
 _OPERATOR_SET = 17
 _FORMAT = 8  # of the file: what ONNX Runtime has read since 2022
 
@@ -28,10 +31,12 @@ def onnx_model(network: LeNet) -> bytes:
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    if any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
-        raise InputError("BatchNorm: this ONNX graph has none")
-    if type(network.squash) not in _SQUASH:
-        raise InputError(f"{type(network.squash).__name__}: this ONNX graph has none")
+    operators = {}
+    for name, layer in network.named_children():
+        table = _OPERATORS if name in (*LAYERS, "squash") else _LEFT_OUT
+        operators[name] = look_up(table, name, layer, "this ONNX graph")
+    if type(network) not in (Tutorial, Modern):
+        raise InputError(f"{type(network).__name__} is a network this ONNX graph does not know")
     nodes, weights = [], []
     names = ["images"]
 
@@ -48,21 +53,13 @@ def onnx_model(network: LeNet) -> bytes:
             numpy_helper.from_array(value.detach().cpu().numpy(), f"{name}.{part}")
             for part, value in layer.named_parameters()
         ]
-        match layer:
-            case nn.Conv2d():
-                add("Conv", *parameters)
-            case nn.Linear():
-                if name == "c5":
-                    add("Flatten")
-                add("Gemm", *parameters, transB=1)
-            case nn.AvgPool2d():
-                add("AveragePool", kernel_shape=[2, 2], strides=[2, 2])
-            case nn.MaxPool2d():
-                add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-            case _:
-                raise InputError(f"{name} is a {type(layer).__name__}: this ONNX graph has none")
+        if name == "c5":
+            add("Flatten")
+        operation, attributes = operators[name]
+        add(operation, *parameters, **attributes(layer))
         if parameters and name != LAYERS[-1]:
-            add(_SQUASH[type(network.squash)])
+            operation, attributes = operators["squash"]
+            add(operation, **attributes(network.squash))
     images: list[str | int | None] = ["N", 1, PADDED_SIZE, PADDED_SIZE]
     graph = helper.make_graph(
         nodes,
@@ -71,8 +68,65 @@ def onnx_model(network: LeNet) -> bytes:
         [helper.make_tensor_value_info(names[-1], TensorProto.FLOAT, ["N", network.num_classes])],
         weights,
     )
-    operators = [helper.make_opsetid("", _OPERATOR_SET)]
-    model = helper.make_model(graph, opset_imports=operators, ir_version=_FORMAT)
+    operator_set = [helper.make_opsetid("", _OPERATOR_SET)]
+    model = helper.make_model(graph, opset_imports=operator_set, ir_version=_FORMAT)
     checker.check_model(model)
     serialized: bytes = model.SerializeToString()
     return serialized
+
+
+def _convolution(layer: nn.Conv2d) -> dict[str, Any]:
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        raise InputError(f"this ONNX graph pads with a number of zeros, got {layer}")
+    return {
+        "strides": layer.stride,
+        "pads": layer.padding * 2,
+        "dilations": layer.dilation,
+        "group": layer.groups,
+    }
+
+
+def _dense(layer: nn.Linear) -> dict[str, Any]:
+    return {"transB": 1}
+
+
+def _max(layer: nn.MaxPool2d) -> dict[str, Any]:
+    return {**_window(layer), "dilations": _pair(layer.dilation)}
+
+
+def _average(layer: nn.AvgPool2d) -> dict[str, Any]:
+    if layer.divisor_override is not None:
+        raise InputError(f"this ONNX graph has no divisor_override, got {layer.divisor_override}")
+    return {**_window(layer), "count_include_pad": int(layer.count_include_pad)}
+
+
+def _window(layer: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
+    return {
+        "kernel_shape": _pair(layer.kernel_size),
+        "strides": _pair(layer.stride),
+        "pads": _pair(layer.padding) * 2,
+        "ceil_mode": int(layer.ceil_mode),
+    }
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _none(layer: nn.Module) -> dict[str, Any]:
+    return {}
+
+
+# ONNX's name, and its attributes from the layer.
+_OPERATORS: dict[type[nn.Module], tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    nn.Conv2d: ("Conv", _convolution),
+    nn.Linear: ("Gemm", _dense),
+    nn.MaxPool2d: ("MaxPool", _max),
+    nn.AvgPool2d: ("AveragePool", _average),
+    nn.ReLU: ("Relu", _none),
+    nn.Tanh: ("Tanh", _none),
+    nn.Sigmoid: ("Sigmoid", _none),
+}
+
+# Between the layers: what evaluation passes through.
+_LEFT_OUT = dict.fromkeys((nn.Identity, nn.Dropout), ("Identity", _none))

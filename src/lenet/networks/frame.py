@@ -20,9 +20,9 @@ def convolved(size: int) -> int:
     return size - KERNEL_SIZE + 1
 
 
-S2_SIZE = convolved(PADDED_SIZE) // POOLING_SIZE
-S4_SIZE = convolved(S2_SIZE) // POOLING_SIZE
-S4_FEATURES = C3_MAPS * S4_SIZE**2
+S2_SIZE = convolved(PADDED_SIZE) // POOLING_SIZE  # 14
+S4_SIZE = convolved(S2_SIZE) // POOLING_SIZE  # 5
+S4_FEATURES = C3_MAPS * S4_SIZE**2  # 400
 
 
 class LeNet(nn.Module):
@@ -102,6 +102,12 @@ class LeNet(nn.Module):
                 f"{self.name} takes images of shape (N, 1, {PADDED_SIZE}, {PADDED_SIZE}){least}, "
                 f"got {shape}; lenet.data.preprocessing pads 28×28 ink to that size"
             )
+
+    def owners(self) -> Iterator[tuple[str, nn.Module]]:
+        """Every module that has parameters of its own, by its name, in the order of the layers."""
+        for name, module in self.named_modules():
+            if next(module.parameters(recurse=False), None) is not None:
+                yield name, module
 
     @property
     def dtype(self) -> torch.dtype:

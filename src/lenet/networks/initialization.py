@@ -1,17 +1,21 @@
 """Where training starts: schemes draw from the generator they are given, never the global one."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
 from lenet.errors import InputError
 from lenet.networks.frame import LAYERS, LeNet
-from lenet.networks.layers import Subsampling, TableConvolution
-
-SCHEMES = ("torch", "xavier", "kaiming", "fan-in", "root-fan-in")
-_SIGMOID_GAIN = 4.0  # the logistic sigmoid's slope at 0 is 1/4
+from lenet.networks.layers import (
+    RadialBasisOutput,
+    ScaledTanh,
+    Subsampling,
+    TableConvolution,
+    look_up,
+)
 
 
 def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
@@ -34,75 +38,153 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
     Returns
     -------
     network : the same object
+
+    Raises
+    ------
+    InputError
+        When the scheme is unknown, or a layer with parameters, or under ``xavier`` and ``kaiming``
+        the activation. Nothing is drawn then.
     """
-    if scheme not in SCHEMES:
+    if scheme not in _DRAWS:
         raise InputError(f"initialization {scheme!r} is unknown; use one of {', '.join(SCHEMES)}")
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
+    layers = [
+        (name, layer, look_up(_UNITS, name, layer, "initialization"))
+        for name, layer in network.owners()
+    ]
     with torch.no_grad():
-        for name in LAYERS:
-            layer = getattr(network, name)
-            if scheme == "root-fan-in" and isinstance(layer, Subsampling):
-                layer.coefficient.fill_(1 / (layer.size**2 * layer.weight_of_an_input))
-                layer.bias.zero_()
-                continue
-            for weight, bias, fan_in, fan_out in _units(layer):
-                last = name == "output"
-                if scheme == "torch":
-                    bound = 1 / math.sqrt(fan_in)
-                    weight.uniform_(-bound, bound, generator=generator)
-                    bias.uniform_(-bound, bound, generator=generator)
-                elif scheme in ("fan-in", "root-fan-in"):
-                    bound = 2.4 / (fan_in if scheme == "fan-in" else math.sqrt(fan_in))
-                    weight.uniform_(-bound, bound, generator=generator)
-                    bias.uniform_(-bound, bound, generator=generator)
-                elif scheme == "xavier":
-                    sigmoid = isinstance(network.squash, nn.Sigmoid) and not last
-                    gain = _SIGMOID_GAIN if sigmoid else 1.0
-                    bound = gain * math.sqrt(6 / (fan_in + fan_out))
-                    weight.uniform_(-bound, bound, generator=generator)
-                    bias.zero_()
-                else:
-                    rectified = isinstance(network.squash, nn.ReLU) and not last
-                    deviation = math.sqrt((2 if rectified else 1) / fan_in)
-                    weight.normal_(0, deviation, generator=generator)
-                    bias.zero_()
+        for name, layer, units_of in layers:
+            squash = None if name == LAYERS[-1] else network.squash
+            for units in units_of(layer):
+                _DRAWS[scheme](units, squash, generator)
     return network
 
 
-def _units(layer: nn.Module) -> Iterator[tuple[Tensor, Tensor, int, int]]:
-    """Groups of units that share a fan-in: their weights, biases, fan-in and fan-out."""
-    match layer:
-        case nn.Conv2d():
-            area = math.prod(layer.kernel_size)
-            yield (
-                layer.weight,
-                _bias(layer),
-                layer.in_channels * area,
-                layer.out_channels * area,
-            )
-        case nn.Linear():
-            yield layer.weight, layer.bias, layer.in_features, layer.out_features
-        case TableConvolution():
-            area = math.prod(layer.kernel_size)
-            first = 0
-            for map_, row in enumerate(layer.table):
-                # Silent: the fan-in of a C3 unit is taken as that of its own row of Table I.
-                kernels = layer.weight[first : first + len(row)]
-                first += len(row)
-                yield (
-                    kernels,
-                    layer.bias[map_ : map_ + 1],
-                    len(row) * area,
-                    layer.out_channels * area,
-                )
-        case Subsampling():
-            yield layer.coefficient, layer.bias, layer.size**2, layer.size**2
-        case _:
-            return
+class _Units(NamedTuple):
+    """Units that share a fan-in; `average` is the weight by which they average their inputs."""
+
+    weight: Tensor
+    bias: Tensor | None
+    fan_in: int
+    fan_out: int
+    average: float | None = None
 
 
-def _bias(layer: nn.Conv2d) -> Tensor:
-    assert layer.bias is not None, "every convolution of a LeNet has a bias"
-    return layer.bias
+# --- What a layer has to draw ---------------------------------------------------------------------
+
+
+def _convolution(layer: nn.Conv2d) -> Iterator[_Units]:
+    area = math.prod(layer.kernel_size)
+    yield _Units(layer.weight, layer.bias, layer.in_channels * area, layer.out_channels * area)
+
+
+def _dense(layer: nn.Linear) -> Iterator[_Units]:
+    yield _Units(layer.weight, layer.bias, layer.in_features, layer.out_features)
+
+
+def _table(layer: TableConvolution) -> Iterator[_Units]:
+    area = math.prod(layer.kernel_size)
+    first = 0
+    for map_, row in enumerate(layer.table):
+        # Silent: the fan-in of a C3 unit is taken as that of its own row of Table I.
+        kernels = layer.weight[first : first + len(row)]
+        first += len(row)
+        bias = layer.bias[map_ : map_ + 1]
+        yield _Units(kernels, bias, len(row) * area, layer.out_channels * area)
+
+
+def _subsampling(layer: Subsampling) -> Iterator[_Units]:
+    area = layer.size**2
+    average = 1 / (area * layer.weight_of_an_input)
+    yield _Units(layer.coefficient, layer.bias, area, area, average)
+
+
+def _batch_norm(layer: nn.BatchNorm2d) -> Iterator[_Units]:
+    layer.reset_parameters()
+    return iter(())
+
+
+def _codes(layer: RadialBasisOutput) -> Iterator[_Units]:
+    return iter(())  # released or not, they start as the characters they are
+
+
+_UNITS: dict[type[nn.Module], Callable[[Any], Iterator[_Units]]] = {
+    nn.Conv2d: _convolution,
+    nn.Linear: _dense,
+    TableConvolution: _table,
+    Subsampling: _subsampling,
+    nn.BatchNorm2d: _batch_norm,
+    RadialBasisOutput: _codes,
+}
+
+
+# --- How it is drawn ------------------------------------------------------------------------------
+
+
+class _Gain(NamedTuple):
+    """What the squashing function after a layer asks of its weights."""
+
+    xavier: float = 1.0  # of the range
+    kaiming: float = 1.0  # of the variance
+
+
+_GAINS: dict[type[nn.Module], _Gain] = {
+    nn.ReLU: _Gain(kaiming=2),
+    nn.Tanh: _Gain(),
+    nn.Sigmoid: _Gain(xavier=4.0),  # its slope at 0 is 1/4
+    ScaledTanh: _Gain(),
+}
+
+
+def _gain(squash: nn.Module | None) -> _Gain:
+    if squash is None:
+        return _Gain()
+    return look_up(_GAINS, "squash", squash, "initialization by xavier or kaiming")
+
+
+def _uniform(units: _Units, bound: float, generator: Generator) -> None:
+    units.weight.uniform_(-bound, bound, generator=generator)
+    if units.bias is not None:
+        units.bias.uniform_(-bound, bound, generator=generator)
+
+
+def _without_bias(units: _Units) -> None:
+    if units.bias is not None:
+        units.bias.zero_()
+
+
+def _torch(units: _Units, squash: nn.Module | None, generator: Generator) -> None:
+    _uniform(units, 1 / math.sqrt(units.fan_in), generator)
+
+
+def _xavier(units: _Units, squash: nn.Module | None, generator: Generator) -> None:
+    bound = _gain(squash).xavier * math.sqrt(6 / (units.fan_in + units.fan_out))
+    units.weight.uniform_(-bound, bound, generator=generator)
+    _without_bias(units)
+
+
+def _kaiming(units: _Units, squash: nn.Module | None, generator: Generator) -> None:
+    deviation = math.sqrt(_gain(squash).kaiming / units.fan_in)
+    units.weight.normal_(0, deviation, generator=generator)
+    _without_bias(units)
+
+
+def _fan_in(units: _Units, squash: nn.Module | None, generator: Generator) -> None:
+    _uniform(units, 2.4 / units.fan_in, generator)
+
+
+def _root_fan_in(units: _Units, squash: nn.Module | None, generator: Generator) -> None:
+    if units.average is None:
+        _uniform(units, 2.4 / math.sqrt(units.fan_in), generator)
+    else:
+        units.weight.fill_(units.average)
+        _without_bias(units)
+
+
+_DRAWS: dict[str, Callable[[_Units, nn.Module | None, Generator], None]] = {
+    "torch": _torch,
+    "xavier": _xavier,
+    "kaiming": _kaiming,
+    "fan-in": _fan_in,
+    "root-fan-in": _root_fan_in,
+}
+SCHEMES = tuple(_DRAWS)

@@ -1,12 +1,16 @@
-"""The layers of the 1998 network that today's libraries do not have."""
+"""What a LeNet is made of: the 1998 layers that today's libraries lack, and names for the rest."""
 
 import math
+from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lenet.errors import InputError
+
+T = TypeVar("T")
 
 # Paper: Table I. For each C3 map, the S2 maps it sees.
 TABLE_I: tuple[tuple[int, ...], ...] = (
@@ -176,3 +180,51 @@ class RadialBasisOutput(nn.Module):
         is near its code.
         """
         return -(x[..., None, :] - self.centers).square().sum(-1)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "scaled-tanh": ScaledTanh,
+}
+"""Every squashing function a LeNet here can have; each acts on every value by itself."""
+
+POOLINGS: dict[str, type[nn.Module]] = {
+    "max": nn.MaxPool2d,
+    "average": nn.AvgPool2d,
+    "subsampling": Subsampling,
+}
+"""Every pooling a LeNet here can have."""
+
+
+def look_up(table: Mapping[type[nn.Module], T], name: str, layer: nn.Module, room: str) -> T:
+    """What a room's table says of a layer.
+
+    By its exact type: a subclass may compute something else.
+
+    Parameters
+    ----------
+    name : str
+        The layer's attribute name.
+    room : str
+        Who asks, for the message.
+
+    Raises
+    ------
+    InputError
+        When the table has no entry for the layer.
+    """
+    if type(layer) not in table:
+        known = ", ".join(kind.__name__ for kind in table)
+        raise InputError(
+            f"{name or 'the network'} is a {type(layer).__name__}, which {room} does not know; "
+            f"it knows {known}"
+        )
+    return table[type(layer)]
+
+
+def pooled_area(layer: nn.AvgPool2d | nn.MaxPool2d) -> int:
+    """How many inputs an output of the pooling sees."""
+    size = layer.kernel_size
+    return size**2 if isinstance(size, int) else math.prod(size)

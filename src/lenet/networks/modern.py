@@ -7,12 +7,10 @@ from torch import Tensor, nn
 
 from lenet.errors import InputError
 from lenet.networks import frame
+from lenet.networks.layers import ACTIVATIONS, POOLINGS, Subsampling
 
-_SQUASH: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-_POOLING: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {
-    "max": nn.MaxPool2d,
-    "average": nn.AvgPool2d,
-}
+# Trainable pooling is the 1998 network's alone: it has weights and is squashed itself.
+_POOLINGS = {name: kind for name, kind in POOLINGS.items() if kind is not Subsampling}
 
 
 class Modern(frame.LeNet):
@@ -21,7 +19,8 @@ class Modern(frame.LeNet):
     Parameters
     ----------
     num_classes : int
-    activation : {"relu", "tanh", "sigmoid"}
+    activation : {"relu", "tanh", "sigmoid", "scaled-tanh"}
+        One of `lenet.networks.layers.ACTIVATIONS`.
     pooling : {"max", "average"}
     dropout : float
         Share of C5's and F6's outputs silenced in training, 0 ≤ dropout < 1.
@@ -40,10 +39,10 @@ class Modern(frame.LeNet):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        if activation not in _SQUASH:
-            raise InputError(f"activation {activation!r} is unknown; use {', '.join(_SQUASH)}")
-        if pooling not in _POOLING:
-            raise InputError(f"pooling {pooling!r} is unknown; use {', '.join(_POOLING)}")
+        if activation not in ACTIVATIONS:
+            raise InputError(f"activation {activation!r} is unknown; use {', '.join(ACTIVATIONS)}")
+        if pooling not in _POOLINGS:
+            raise InputError(f"pooling {pooling!r} is unknown; use {', '.join(_POOLINGS)}")
         if not 0 <= dropout < 1:
             raise InputError(f"dropout must be at least 0 and less than 1, got {dropout}")
         super().__init__(
@@ -55,13 +54,13 @@ class Modern(frame.LeNet):
                 "batch_norm": batch_norm,
             },
         )
-        self.squash = _SQUASH[activation]()
+        self.squash = ACTIVATIONS[activation]()
         self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
         self.norm1 = nn.BatchNorm2d(frame.C1_MAPS) if batch_norm else nn.Identity()
-        self.s2 = _POOLING[pooling](frame.POOLING_SIZE)
+        self.s2 = _POOLINGS[pooling](frame.POOLING_SIZE)
         self.c3 = nn.Conv2d(frame.C1_MAPS, frame.C3_MAPS, frame.KERNEL_SIZE)
         self.norm3 = nn.BatchNorm2d(frame.C3_MAPS) if batch_norm else nn.Identity()
-        self.s4 = _POOLING[pooling](frame.POOLING_SIZE)
+        self.s4 = _POOLINGS[pooling](frame.POOLING_SIZE)
         self.c5 = nn.Linear(frame.S4_FEATURES, frame.C5_UNITS)
         self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
         self.dropout = nn.Dropout(dropout)

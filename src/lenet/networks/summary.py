@@ -1,14 +1,25 @@
 """A network in numbers, layer by layer: shapes, parameters, connections, multiply-adds."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from lenet.data.preprocessing import PADDED_SIZE
-from lenet.networks.frame import POOLING_SIZE, LeNet
-from lenet.networks.layers import RadialBasisOutput, Subsampling, TableConvolution
+from lenet.errors import InputError
+from lenet.networks.frame import LeNet
+from lenet.networks.layers import (
+    RadialBasisOutput,
+    Subsampling,
+    TableConvolution,
+    look_up,
+    pooled_area,
+)
+
+_NORMS = {"c1": "norm1", "c3": "norm3"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ class LayerSummary:
 def summarize(network: LeNet) -> list[LayerSummary]:
     """The rows of `lenet summary` for a 32×32 image.
 
+    Raises
+    ------
+    InputError
+        When a layer is not one of those that are counted here.
+
     References
     ----------
     LeCun et al. 1998, Sec. II.B, for the counts of the 1998 network.
@@ -50,40 +66,25 @@ def summarize(network: LeNet) -> list[LayerSummary]:
     with torch.no_grad():
         shapes = {name: tuple(x.shape[1:]) for name, x in network.activations(image).items()}
     network.train(was_training)
-    norms = {"c1": "norm1", "c3": "norm3"}
     rows = []
+    counted: list[nn.Module] = []
     for name, shape in shapes.items():
         layer = getattr(network, name)
-        connections, multiply_adds = _work(layer, shape)
-        parts = [layer]
-        if name in norms and isinstance(getattr(network, norms[name], None), nn.BatchNorm2d):
-            parts.append(getattr(network, norms[name]))
+        work = look_up(_WORK, name, layer, "the summary")
+        norm = getattr(network, _NORMS.get(name, ""), None)
+        parts = [layer, norm] if type(norm) is nn.BatchNorm2d else [layer]
+        counted += parts
+        connections, multiply_adds = work(layer, math.prod(shape))
         parameters = sum(p.numel() for part in parts for p in part.parameters() if p.requires_grad)
         kind = " + ".join(type(part).__name__ for part in parts)
         rows.append(LayerSummary(name, kind, shape, parameters, connections, multiply_adds))
-    return rows
-
-
-def _work(layer: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Connections and multiply-adds of one layer for one image."""
-    units = math.prod(shape)
-    match layer:
-        case nn.Conv2d():
-            inputs = layer.in_channels * math.prod(layer.kernel_size)
-            return units * (inputs + 1), units * inputs
-        case TableConvolution():
-            positions = units // layer.out_channels
-            return positions * (layer.weight.numel() + layer.out_channels), (
-                positions * layer.weight.numel()
+    for name, owner in network.owners():
+        if not any(owner is part for part in counted):
+            raise InputError(
+                f"{name or 'the network'} is a {type(owner).__name__} with parameters, which the "
+                f"summary does not know; it counts {', '.join(shapes)} and BatchNorm2d after c1, c3"
             )
-        case nn.Linear():
-            return units * (layer.in_features + 1), units * layer.in_features
-        case Subsampling():
-            return units * (layer.size**2 + 1), units
-        case RadialBasisOutput():
-            return layer.centers.numel(), layer.centers.numel()
-        case _:  # average or max pooling: no weights
-            return units * POOLING_SIZE**2, 0
+    return rows
 
 
 def count_flops(network: LeNet) -> dict[str, int]:
@@ -100,7 +101,51 @@ def count_flops(network: LeNet) -> dict[str, int]:
     -------
     flops : dict
         `forward`, and `backward`, which a training step adds.
+
+    Raises
+    ------
+    InputError
+        As `summarize`.
     """
     layers = {row.layer: 2 * row.multiply_adds for row in summarize(network)}
     forward = sum(layers.values())
     return {"forward": forward, "backward": 2 * forward - layers["c1"]}
+
+
+def _convolution(layer: nn.Conv2d, units: int) -> tuple[int, int]:
+    inputs = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
+    return units * (inputs + (layer.bias is not None)), units * inputs
+
+
+def _table(layer: TableConvolution, units: int) -> tuple[int, int]:
+    positions = units // layer.out_channels
+    weights = layer.weight.numel()
+    return positions * (weights + layer.out_channels), positions * weights
+
+
+def _dense(layer: nn.Linear, units: int) -> tuple[int, int]:
+    return units * (layer.in_features + (layer.bias is not None)), units * layer.in_features
+
+
+def _subsampling(layer: Subsampling, units: int) -> tuple[int, int]:
+    return units * (layer.size**2 + 1), units
+
+
+def _pooling(layer: nn.AvgPool2d | nn.MaxPool2d, units: int) -> tuple[int, int]:
+    return units * pooled_area(layer), 0
+
+
+def _radial_basis(layer: RadialBasisOutput, units: int) -> tuple[int, int]:
+    return layer.centers.numel(), layer.centers.numel()
+
+
+# From a layer and its number of units to its connections and multiply-adds for one image.
+_WORK: dict[type[nn.Module], Callable[[Any, int], tuple[int, int]]] = {
+    nn.Conv2d: _convolution,
+    TableConvolution: _table,
+    nn.Linear: _dense,
+    nn.MaxPool2d: _pooling,
+    nn.AvgPool2d: _pooling,
+    Subsampling: _subsampling,
+    RadialBasisOutput: _radial_basis,
+}

@@ -14,17 +14,20 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lenet.errors import InputError
-from lenet.networks.frame import POOLING_SIZE, LeNet
-from lenet.networks.layers import RadialBasisOutput, ScaledTanh, Subsampling, TableConvolution
+from lenet.networks.frame import LeNet
+from lenet.networks.layers import (
+    RadialBasisOutput,
+    ScaledTanh,
+    Subsampling,
+    TableConvolution,
+    look_up,
+    pooled_area,
+)
 from lenet.training.losses import Loss
 
 # Paper: App. C and Sec. III.B.
 MU = 0.02
 PATTERNS_FOR_CURVATURE = 500
-
-_WEIGHTED = (nn.Conv2d, nn.Linear, TableConvolution, Subsampling, nn.BatchNorm2d)
-_PASSING = (ScaledTanh, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
-# In evaluation mode Dropout is the identity and needs no rule.
 
 
 class DiagonalLevenbergMarquardt(torch.optim.Optimizer):
@@ -110,8 +113,15 @@ def curvature(network: LeNet, images: Tensor, labels: Tensor, loss: Loss) -> dic
     diagonal : dict of str to Tensor
         By parameter name, the parameter's shape, averaged over the patterns, never negative.
 
+    Raises
+    ------
+    InputError
+        When the recursion has no rule for a layer.
+
     Notes
     -----
+    What `walk` does between its layers may only rearrange values.
+
     Two things are left out, and the tests hold that nothing else is: the coupling between units of
     a layer (Eq. 27), so the diagonal is exact for a layer whose units meet an uncoupled criterion;
     and the coupling between the connections that share a weight (Eq. 23).
@@ -189,7 +199,12 @@ def _squaring(network: LeNet) -> Iterator[None]:
         )
         return carried
 
-    layers = [m for m in network.modules() if isinstance(m, _WEIGHTED + _PASSING)]
+    own = "" in dict(network.owners())  # parameters of the network itself have no rule either
+    layers = [
+        layer
+        for name, layer in network.named_modules()
+        if (name or own) and look_up(_RULES, name, layer, "the curvature") is not None
+    ]
     hooks = [layer.register_forward_hook(square) for layer in layers]
     try:
         yield
@@ -210,39 +225,76 @@ class _Squared(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
+        rule = _RULES[type(ctx.layer)]
+        assert rule is not None, "a layer without a rule gets no hook"
         with torch.enable_grad():
-            return None, None, *_propagate(ctx.layer, x.detach(), h)
+            return None, None, *rule(ctx.layer, x.detach().requires_grad_(), h)
 
 
-def _propagate(layer: nn.Module, x: Tensor, h: Tensor) -> list[Tensor]:
-    """From ∂²E/∂(output)² of one layer to that of its input, then of its parameters."""
-    x.requires_grad_()
-    if isinstance(layer, nn.MaxPool2d):  # an output is one of the inputs: its weight is 1
-        return _product(layer(x), [x], h)
-    if isinstance(layer, nn.AvgPool2d):
-        # The backward pass has divided by the area once; a squared weight divides twice.
-        return [_product(layer(x), [x], h)[0] / POOLING_SIZE**2]
-    if isinstance(layer, _PASSING):
-        y = layer(x)
-        slope = _product(y, [x], torch.ones_like(y))[0]
-        return [slope.square() * h]
-    if isinstance(layer, nn.BatchNorm2d):
-        plain = {"weight": torch.ones_like(layer.weight), "bias": torch.zeros_like(layer.bias)}
-        normal = functional_call(layer, plain, (x,))
-        slope = _product(normal, [x], torch.ones_like(normal))[0] * layer.weight[:, None, None]
-        over = (0, 2, 3)
-        return [slope.square() * h, (normal.square() * h).sum(over).detach(), h.sum(over)]
+# --- The rules ------------------------------------------------------------------------------------
+# From ∂²E/∂(output)² of one layer to that of its input, then of its parameters.
+
+
+def _squash(layer: nn.Module, x: Tensor, h: Tensor) -> list[Tensor]:
+    y = layer(x)
+    (slope,) = _product(y, [x], torch.ones_like(y))
+    return [slope.square() * h]
+
+
+def _max(layer: nn.MaxPool2d, x: Tensor, h: Tensor) -> list[Tensor]:
+    # An output is one of the inputs: its weight is 1.
+    return _product(layer(x), [x], h)
+
+
+def _average(layer: nn.AvgPool2d, x: Tensor, h: Tensor) -> list[Tensor]:
+    # The backward pass has divided by the area once; a squared weight divides twice.
+    area = layer.divisor_override or pooled_area(layer)
+    return [_product(layer(x), [x], h)[0] / area]
+
+
+def _batch_norm(layer: nn.BatchNorm2d, x: Tensor, h: Tensor) -> list[Tensor]:
+    plain = {"weight": torch.ones_like(layer.weight), "bias": torch.zeros_like(layer.bias)}
+    normal = functional_call(layer, plain, (x,))
+    slope = _product(normal, [x], torch.ones_like(normal))[0] * layer.weight[:, None, None]
+    over = (0, 2, 3)
+    return [slope.square() * h, (normal.square() * h).sum(over).detach(), h.sum(over)]
+
+
+def _weighted(layer: nn.Module, x: Tensor, h: Tensor) -> list[Tensor]:
     weights = {name: p.detach().requires_grad_() for name, p in layer.named_parameters()}
     squares = {name: p.detach().square() for name, p in weights.items()}
     of_x = _product(functional_call(layer, squares, (x,)), [x], h)
     y = functional_call(layer, weights, (x.detach().square(),))
-    of_weights = _product(y, list(weights.values()), h)
-    if isinstance(layer, Subsampling):
-        # Likewise: an input's weight is the coefficient times this.
-        of_x[0] *= layer.weight_of_an_input
-        of_weights[0] *= layer.weight_of_an_input
-    return of_x + of_weights
+    return of_x + _product(y, list(weights.values()), h)
+
+
+def _subsampling(layer: Subsampling, x: Tensor, h: Tensor) -> list[Tensor]:
+    of_x, of_coefficient, of_bias = _weighted(layer, x, h)
+    # An input's weight is the coefficient times this: once in both so far, squared twice.
+    fixed = layer.weight_of_an_input
+    return [of_x * fixed, of_coefficient * fixed, of_bias]
 
 
 def _product(y: Tensor, of: list[Tensor], h: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(y, of, h))
+
+
+# None: passes on what it gets (Dropout in evaluation mode), holds others, or is the criterion's.
+_RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], list[Tensor]] | None] = {
+    nn.Conv2d: _weighted,
+    nn.Linear: _weighted,
+    TableConvolution: _weighted,
+    Subsampling: _subsampling,
+    nn.MaxPool2d: _max,
+    nn.AvgPool2d: _average,
+    nn.BatchNorm2d: _batch_norm,
+    nn.ReLU: _squash,
+    nn.Tanh: _squash,
+    nn.Sigmoid: _squash,
+    ScaledTanh: _squash,
+    nn.Identity: None,
+    nn.Dropout: None,
+    nn.Flatten: None,
+    nn.Sequential: None,
+    RadialBasisOutput: None,
+}
