@@ -21,3 +21,17 @@ def drawing(size=(160, 120), points=SEVEN, pen=8, at=(50, 30), extent=60, ink=20
 
 def difference(a, b):
     return float(np.abs(a.astype(int) - b.astype(int)).mean())
+
+
+def cropped_ink(grey):
+    """What most do: cut out what is dark, scale its longer side to 20, put it in the middle."""
+    dark = grey < 128
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    cut = 255 - grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = 20 / max(cut.shape)
+    size = [max(1, round(side * scale)) for side in cut.shape]
+    top, left = (28 - size[0]) // 2, (28 - size[1]) // 2
+    ink = np.zeros((28, 28), np.uint8)
+    small = Image.fromarray(cut).resize(size[::-1])
+    ink[top : top + size[0], left : left + size[1]] = small
+    return ink

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawings import SEVEN, TWO, difference, drawing
+from drawings import SEVEN, TWO, cropped_ink, difference, drawing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -90,11 +90,12 @@ def test_the_aspect_is_kept():
 
 def test_any_pen_gives_mnists_stroke():
     bar = ((0.5, 0.0), (0.5, 1.0))
-    widths = [
-        box(to_ink(np.asarray(drawing(points=bar, pen=pen)), "digit").ink)[1]
-        for pen in (1, 4, 8, 12)
-    ]
-    assert all(2 <= width <= 5 for width in widths)
+    greys = [np.asarray(drawing(points=bar, pen=pen)) for pen in (1, 2, 4, 8, 12)]
+    # A bar of 20 pixels: as wide as its ink, laid out in rows.
+    widths = [to_ink(grey, "digit").ink.sum() / 255 / 20 for grey in greys]
+    assert all(2.1 <= width <= 2.9 for width in widths)  # the quartiles of MNIST's strokes
+    cropped = [cropped_ink(grey).sum() / 255 / 20 for grey in greys]
+    assert max(cropped) / min(cropped) > 3
 
 
 def test_where_how_large_and_which_way_round_does_not_matter():
@@ -166,12 +167,16 @@ def test_mnist_comes_out_as_it_is(mnist):
         assert np.array_equal(to_ink(read_picture(255 - image), "digit").ink, image)
 
 
-def test_enlarged_mnist_comes_out_nearly_as_it_was(mnist):
-    differences = []
+def test_mnist_drawn_large_on_a_page_comes_out_nearly_as_it_was(mnist):
+    ours, cropped = [], []
     for image in mnist.test.images[:100]:
         large = Image.fromarray(image).resize((280, 280), Image.Resampling.BICUBIC)
-        differences.append(difference(to_ink(np.asarray(large), "digit").ink, image))
-    assert np.mean(differences) < 12
+        page = np.full((600, 500), 235, np.uint8)
+        page[200:480, 40:320] -= np.round(np.asarray(large) * 0.85).astype(np.uint8)
+        ours.append(difference(to_ink(page, "digit").ink, image))
+        cropped.append(difference(cropped_ink(page), image))
+    assert np.mean(ours) < 10
+    assert np.mean(ours) < 0.5 * np.mean(cropped)
 
 
 def test_nothing_there():

@@ -83,15 +83,19 @@ class Distortions:
             )
         )
         mirror = np.where(self.flip & (draws[:, 6] < 0), -1.0, 1.0)
-        # The ink is mirrored and stretched, sheared, turned, then shifted:
-        # (c -s; s c) (1 shear; 0 1) (across 0; 0 down). Each pixel comes from the inverse.
         across = mirror * (1 + scale) / (1 + squeeze)
         upright = (1 + scale) * (1 + squeeze)
         c, s = np.cos(rotate), np.sin(rotate)
-        columns = (c + shear * s) / across, (s - shear * c) / across
-        rows = -s / upright, c / upright
+        # The ink is mirrored and stretched, sheared, turned, then shifted. Each pixel comes from
+        # the inverse, whose factors stand in the opposite order:
+        #   (1 / across       0     )   (1  -shear)   ( c  s)
+        #   (    0       1 / upright) · (0    1   ) · (-s  c)
+        inverse = (
+            ((c + shear * s) / across, (s - shear * c) / across),
+            (-s / upright, c / upright),
+        )
         matrices = np.empty((n, 2, 3), np.float32)
-        for i, (by_column, by_row) in enumerate((columns, rows)):
+        for i, (by_column, by_row) in enumerate(inverse):
             matrices[:, i, 0], matrices[:, i, 1] = by_column, by_row
             matrices[:, i, 2] = -(by_column * right + by_row * down)
         return matrices
