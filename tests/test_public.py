@@ -1,13 +1,43 @@
-"""The package's door: every public name opens, nothing else does."""
+"""The package's door: every public name opens, is documented and does what the READMEs say."""
 
 import ast
+import dataclasses
+import inspect
+import re
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import lenet
 
+ROOT = Path(__file__).parents[1]
 NAMES = [name for name in lenet.__all__ if name != "__version__"]
+READMES = ("README.md", "README.zh-CN.md")
+SECTION = re.compile(r"^([A-Z][a-z]+)\n-+\n", re.MULTILINE)
+
+
+def sections(value):
+    """A numpydoc docstring's sections, by their headings."""
+    parts = SECTION.split(inspect.getdoc(value))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def documented(body):
+    """The names a section of parameters describes."""
+    heads = [line.split(" :")[0] for line in body.splitlines() if line and not line[0].isspace()]
+    return [name.strip().lstrip("*") for head in heads for name in head.split(",")]
+
+
+def parameters(value):
+    return [name for name in inspect.signature(value).parameters if name != "self"]
+
+
+def takes(value):
+    """Whether it is called with something that its own docstring has to explain."""
+    return not (inspect.isclass(value) and issubclass(value, Exception))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -17,13 +47,95 @@ def test_every_public_name_is_there_and_documented(name):
     assert value.__doc__
 
 
-def test_names_that_the_documentation_promises():
-    promised = {
-        "build_network", "summarize", "load_dataset", "train", "Recipe", "evaluate", "Evaluation",
-        "Classifier", "Prediction", "LeNetClassifier", "load_checkpoint", "save_checkpoint", "fuse",
-        "LenetError", "__version__",
-    }  # fmt: skip
+@pytest.mark.parametrize("name", [name for name in NAMES if takes(getattr(lenet, name))])
+def test_the_docstring_of_a_public_name_describes_its_parameters(name):
+    value = getattr(lenet, name)
+    assert documented(sections(value).get("Parameters", "")) == parameters(value)
+
+
+def methods():
+    """Of public classes, the public methods that are written in the class itself."""
+    return [
+        f"{name}.{key}"
+        for name in NAMES
+        if inspect.isclass(value := getattr(lenet, name))
+        for key in vars(value)
+        if not key.startswith("_") and inspect.isroutine(getattr(value, key))
+    ]
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_public_method_is_documented_and_names_no_parameter_that_it_lacks(name):
+    owner, key = name.split(".")
+    method = getattr(getattr(lenet, owner), key)
+    described = sections(method).get("Parameters")
+    assert described is None or documented(described) == parameters(method)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isfunction(getattr(lenet, n))])
+def test_the_docstring_of_a_public_function_says_what_it_returns(name):
+    value = getattr(lenet, name)
+    nothing = inspect.signature(value).return_annotation is None
+    assert ("Returns" in sections(value)) != nothing
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if takes(getattr(lenet, name))])
+def test_the_docstring_of_a_public_name_that_raises_says_what(name):
+    value = getattr(lenet, name)
+    assert "Raises" in sections(value) or not raises(value)
+
+
+def raises(value):
+    """Whether the function, or what makes an object of the class, has a `raise` of its own."""
+    if inspect.isclass(value):
+        value = getattr(value, "__post_init__", value.__init__)
+    if not hasattr(value, "__code__") or value.__code__.co_filename.startswith("<"):
+        return False  # written by `dataclass`
+    body = ast.parse(textwrap.dedent(inspect.getsource(value)))
+    return any(isinstance(node, ast.Raise) for node in ast.walk(body))
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_name_of_a_readme_is_public(readme):
+    promised = set(re.findall(r"\blenet\.([A-Za-z_]\w*)", (ROOT / readme).read_text("utf-8")))
+    assert len(promised) >= 6
     assert promised <= set(lenet.__all__)
+
+
+def test_both_readmes_have_the_same_python():
+    english, chinese = ([without_remarks(b) for b in python_blocks(name)] for name in READMES)
+    assert len(english) == 2
+    assert english == chinese
+
+
+def python_blocks(readme):
+    text = (ROOT / readme).read_text("utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def without_remarks(block):
+    return ast.unparse(ast.parse(block))
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    """With one epoch for each training: what is shown is how, not how well."""
+    monkeypatch.chdir(tmp_path)
+    picture = np.full((60, 60), 220, np.uint8)
+    picture[10:50, 28:32] = 20
+    Image.fromarray(picture).save("photo.jpg")
+    recipe, estimator = lenet.default_recipe, lenet.LeNetClassifier
+    monkeypatch.setattr(
+        lenet, "default_recipe", lambda name: dataclasses.replace(recipe(name), epochs=1)
+    )
+    monkeypatch.setattr(
+        lenet, "LeNetClassifier", lambda **options: estimator(epochs=1, engine="torch", **options)
+    )
+    names = {}
+    for block in python_blocks("README.md"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["prediction"].label == "1"
+    assert not names["network"].training
 
 
 def test_what_type_checkers_see_is_what_is_there():

@@ -88,6 +88,12 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
     The same checkpoint gives the same bytes: nothing in the file depends on the time or place.
 
+    Parameters
+    ----------
+    path : str or Path
+        Replaced if it exists; its folder must exist.
+    checkpoint : Checkpoint
+
     Raises
     ------
     CheckpointError

@@ -147,6 +147,12 @@ class Classifier:
         Parameters
         ----------
         ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+        top : int
+            How many classes each prediction names.
+
+        Returns
+        -------
+        predictions : list of Prediction
 
         Raises
         ------

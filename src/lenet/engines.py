@@ -232,6 +232,11 @@ def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
     device : {"auto", "cpu", "cuda"}
         ``auto`` is a CUDA card if torch sees one.
 
+    Returns
+    -------
+    engine : Engine
+        Its `notice` says what was chosen, and why if the fused engine is not to be had.
+
     Raises
     ------
     InputError

@@ -167,6 +167,10 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, class_names: tuple[str, ...])
     class_names : tuple of str
         By label.
 
+    Returns
+    -------
+    evaluation : Evaluation
+
     Raises
     ------
     ShapeError

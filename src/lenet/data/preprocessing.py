@@ -61,6 +61,11 @@ class Preprocessing:
     scale, offset : float
         Network input = ink / 255 * scale + offset; paper is 0, full ink 255.
 
+    Raises
+    ------
+    InputError
+        When the preparation is unknown, or the numbers are not finite or the scale not positive.
+
     Notes
     -----
     28×28 is padded with paper to 32×32, never stretched, so that stroke ends can fall in the
@@ -92,8 +97,14 @@ class Preprocessing:
 
         Parameters
         ----------
+        preparation : {"digit", "garment", "plain"}
         ink : (N, 28, 28) uint8
             The training part only: neither validation nor test images may shape the input.
+
+        Returns
+        -------
+        preprocessing : Preprocessing
+            The default one when all pixels are equal.
 
         Raises
         ------

@@ -26,6 +26,11 @@ def build_network(name: str, num_classes: int = 10, **options: Any) -> LeNet:
     **options
         The network's own: see `Tutorial`, `Modern`, `LeCun1998`.
 
+    Returns
+    -------
+    network : LeNet
+        On the CPU, in training mode, float32.
+
     Raises
     ------
     InputError

@@ -28,13 +28,23 @@ S4_FEATURES = C3_MAPS * S4_SIZE**2  # 400
 class LeNet(nn.Module):
     """The frame of a LeNet-5: subclasses define the layers and `walk`.
 
+    Parameters
+    ----------
+    num_classes : int
+        At least 2.
+    options : dict
+        What else it is built with: with the name and the number of classes, all that is needed to
+        build it again.
+
     Attributes
     ----------
     name : str
         The name `build_network` knows it by.
-    options : dict
-        What it was built with beside the number of classes; with the name, all that is needed to
-        build it again.
+
+    Raises
+    ------
+    InputError
+        When there are fewer than two classes.
     """
 
     name: ClassVar[str]

@@ -51,6 +51,16 @@ class LayerSummary:
 def summarize(network: LeNet) -> list[LayerSummary]:
     """The rows of `lenet summary` for a 32×32 image.
 
+    Parameters
+    ----------
+    network : LeNet
+        Its mode is kept.
+
+    Returns
+    -------
+    rows : list of LayerSummary
+        C1 to the output.
+
     Raises
     ------
     InputError

@@ -250,6 +250,15 @@ def default_recipe(
         What the pictures show: a garment may be mirrored, a digit may not.
     n_images : int, optional
         Training images; fewer than `SMALL` take a ``…-small`` recipe.
+
+    Returns
+    -------
+    recipe : Recipe
+
+    Raises
+    ------
+    InputError
+        When the network is unknown.
     """
     names: dict[str, Literal["tuned", "minibatch"] | Preparation] = {
         "tutorial": "tuned",
