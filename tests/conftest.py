@@ -1,7 +1,11 @@
-"""What every test may ask for: the published data sets, and a fair share of the cores."""
+"""What every test may ask for: data sets, the command line, and a fair share of the cores."""
 
+import contextlib
+import io
+import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -35,3 +39,34 @@ def mnist():
 def fashion():
     """Fashion-MNIST's official files as `Splits`, or a skip that says why."""
     return _splits("fashion-mnist")
+
+
+class Result(NamedTuple):
+    """How a command ended: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """What `--json` printed."""
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def lenet_command():
+    """`lenet_command("train", "--epochs", 2)` runs the command line in this process."""
+    from lenet import cli
+
+    def run(*arguments):
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as left,
+        ):
+            cli.main([str(argument) for argument in arguments])
+        return Result(left.value.code or 0, out.getvalue(), err.getvalue())
+
+    return run

@@ -1,6 +1,5 @@
 """What strangers send: each ends in one line and the right exit code, and leaves nothing behind."""
 
-import contextlib
 import gzip
 import io
 import json
@@ -16,7 +15,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load, save
 
-from lenet import cli
 from lenet.checkpoints import Checkpoint, save_checkpoint
 from lenet.data import downloads
 from lenet.data.catalogue import DATASETS
@@ -43,29 +41,23 @@ def files():
     return sorted(str(path) for path in Path().rglob("*"))
 
 
-def run(*arguments):
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as left,
-    ):
-        cli.main([str(argument) for argument in arguments])
-    return left.value.code or 0, out.getvalue(), err.getvalue()
+@pytest.fixture
+def refused(lenet_command):
+    """Runs a command that must be refused: one complaint, nothing on stdout, no file more."""
 
+    def check(*arguments, code=2, says=""):
+        before = files()
+        left, out, err = lenet_command(*arguments)
+        complaints = [line for line in err.splitlines() if line.startswith("lenet: ")]
+        assert left == code, err
+        assert len(complaints) == 1, err
+        assert complaints[0] == err.splitlines()[-1]
+        assert says in complaints[0]
+        assert "Traceback" not in err
+        assert out == ""
+        assert files() == before
 
-def refused(*arguments, code=2, says=""):
-    """Run a command that must be refused: one complaint, nothing on stdout, no file more."""
-    before = files()
-    left, out, err = run(*arguments)
-    complaints = [line for line in err.splitlines() if line.startswith("lenet: ")]
-    assert left == code, err
-    assert len(complaints) == 1, err
-    assert complaints[0] == err.splitlines()[-1]
-    assert says in complaints[0]
-    assert "Traceback" not in err
-    assert out == ""
-    assert files() == before
+    return check
 
 
 # Data ---------------------------------------------------------------------------------------------
@@ -86,7 +78,7 @@ IDX_FILES = {
 
 
 @pytest.mark.parametrize("kind", IDX_FILES)
-def test_idx_files(kind, tmp_path, monkeypatch):
+def test_idx_files(refused, lenet_command, kind, tmp_path, monkeypatch):
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "data"))
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
@@ -94,12 +86,12 @@ def test_idx_files(kind, tmp_path, monkeypatch):
         (folder / file.name).write_bytes(IDX_FILES[kind])
     refused("train", "--data", "mnist", says="train-images-idx3-ubyte.gz")
     refused("data", "get", "mnist", says="train-images-idx3-ubyte.gz")
-    code, out, _ = run("data", "verify", "mnist")
+    code, out, _ = lenet_command("data", "verify", "mnist")
     assert code == 1
     assert len(out.splitlines()) == 4
 
 
-def test_no_mirror_answers():
+def test_no_mirror_answers(refused):
     refused("train", "--data", "fashion-mnist", code=1, says="no mirror")
     refused("data", "get", "mnist", code=1, says="no mirror")
 
@@ -121,12 +113,12 @@ def picture_folder(**classes):
         ({"a": 1, "b": 1}, "too small"),
     ],
 )
-def test_folders_of_pictures(classes, says):
+def test_folders_of_pictures(refused, classes, says):
     picture_folder(**classes)
     refused("train", "--data", "pictures", says=says)
 
 
-def test_a_folder_with_something_else_in_it():
+def test_a_folder_with_something_else_in_it(refused):
     picture_folder(a=5, b=5)
     Path("pictures", "b", "notes.txt").write_text("no picture")
     refused("train", "--data", "pictures", says="notes.txt")
@@ -171,13 +163,13 @@ def weights(tmp_path):
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures(name, weights):
+def test_pictures(refused, name, weights):
     Path(name).write_bytes(PICTURES[name])
     refused("predict", name, "--weights", weights, says=name)
     refused("predict", name, "--weights", weights, "--explain", "out.png", says=name)
 
 
-def test_pictures_that_are_not_there(weights):
+def test_pictures_that_are_not_there(refused, weights):
     refused("predict", "nowhere.png", "--weights", weights, says="nowhere.png")
     refused("predict", "*.png", "--weights", weights, says="*.png")
     Path("nothing").mkdir()
@@ -245,7 +237,7 @@ KINDS = (
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_weights(kind, suffix, weights):
+def test_weights(refused, kind, suffix, weights):
     bad = Path(f"bad{suffix}")
     bad.write_bytes(bad_weights(kind, weights.read_bytes()))
     Path("one.png").write_bytes(real_png())
@@ -254,7 +246,7 @@ def test_weights(kind, suffix, weights):
     assert not Path("harmed").exists()
 
 
-def test_a_pickle_that_runs_a_program_does_not_run(weights):
+def test_a_pickle_that_runs_a_program_does_not_run(refused, weights):
     state = to_article(build_network("tutorial").state_dict())
     torch.save({**state, "classifier.4.bias": Harm()}, "bad.pth")
     Path("one.png").write_bytes(real_png())
@@ -262,7 +254,7 @@ def test_a_pickle_that_runs_a_program_does_not_run(weights):
     assert not Path("harmed").exists()
 
 
-def test_weights_that_are_not_there():
+def test_weights_that_are_not_there(refused):
     refused("evaluate", "--weights", "nowhere.safetensors", says="nowhere")
     Path("empty-run").mkdir()
     refused("evaluate", "--weights", "empty-run", says="empty-run")
@@ -280,11 +272,11 @@ def test_weights_that_are_not_there():
         "--network 7", "--device tpu", "--data /nowhere/at/all", "--resume /nowhere",
     ],
 )  # fmt: skip
-def test_flags(flags):
+def test_flags(refused, flags):
     refused("train", *flags.split())
 
 
-def test_a_place_that_cannot_be_written(weights):
+def test_a_place_that_cannot_be_written(refused, weights):
     Path("file").write_text("in the way")
     refused("train", "--epochs", "1", "--out", "file/runs", says="file")
     Path("one.png").write_bytes(real_png())
@@ -301,7 +293,7 @@ def test_a_place_that_cannot_be_written(weights):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 99}', "{" * 100_000])
-def test_a_damaged_run(text):
+def test_a_damaged_run(refused, text):
     Path("run").mkdir()
     Path("run", "run.json").write_text(text)
     refused("train", "--resume", "run", says="run")
@@ -326,7 +318,7 @@ WORDS = (
 )  # fmt: skip
 
 
-def test_no_traceback_in_500_random_command_lines(weights, monkeypatch):
+def test_no_traceback_in_500_random_command_lines(lenet_command, weights, monkeypatch):
     def stop(*_, **__):
         raise LenetError("far enough")
 
@@ -342,7 +334,7 @@ def test_no_traceback_in_500_random_command_lines(weights, monkeypatch):
     for _ in range(500):
         line = random_.choice(COMMANDS).split() if random_.random() < 0.9 else []
         line += random_.choices(WORDS, k=random_.randrange(7))
-        code, _, err = run(*line)
+        code, _, err = lenet_command(*line)
         assert code in (0, 1, 2), line
         assert "Traceback" not in err, line
         if code:

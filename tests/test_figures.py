@@ -19,6 +19,7 @@ from lenet.figures.curves import draw_curves
 from lenet.figures.evaluation import MISTAKES, draw_calibration, draw_confusion, draw_mistakes
 from lenet.figures.networks import draw_explanation, draw_filters
 from lenet.figures.style import to_png
+from lenet.figures.text import cautious_percent, clock, duration, percent, short
 from lenet.networks import NETWORKS, build_network
 from lenet.networks.initialization import initialize
 from lenet.training.history import Epoch
@@ -79,6 +80,31 @@ def test_pyplot_is_never_loaded():
 def test_the_same_figure_gives_the_same_bytes():
     first, second = (to_png(draw_curves(OVERFITS, 2), dpi=30) for _ in range(2))
     assert first == second
+
+
+class TestText:
+    def test_shares(self):
+        assert percent(0.03141) == "3.14 %"
+        said = [cautious_percent(share) for share in (0, 0.0004, 0.5, 0.9994, 1)]
+        assert said == ["0.0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100.0 %"]
+
+    @pytest.mark.parametrize(
+        ("seconds", "took", "left"),
+        [
+            (0, "0.0 s", "0:00"),
+            (9.46, "9.5 s", "0:09"),
+            (62, "1 min 2 s", "1:02"),
+            (7509, "2 h 5 min", "2:05:09"),
+        ],
+    )
+    def test_times(self, seconds, took, left):
+        assert duration(seconds) == took
+        assert clock(seconds) == left
+
+    def test_names_fit_and_steer_nothing(self):
+        assert short("a" * 300, 8) == "aaaaaaa…"
+        assert short("\u202eabc\n d", 8) == "abc d"
+        assert short("\x1b", 8) == "?"
 
 
 class TestCurves:

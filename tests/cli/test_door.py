@@ -1,0 +1,147 @@
+"""The door of the command line: help, suggestions, exit codes, and no traceback."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lenet import cli
+from lenet.cli import options
+
+
+def test_the_names_in_the_options_are_those_of_the_library():
+    from lenet import engines
+    from lenet.networks import NETWORKS
+
+    assert tuple(NETWORKS) == options.NETWORKS
+    assert engines.ENGINES == options.ENGINES
+    assert engines.DEVICES == options.DEVICES
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("train", "evaluate", "predict", "summary", "models",
+                                          "bench", "reproduce", "data")), ["data", "get"]]
+)  # fmt: skip
+def test_help(lenet_command, command):
+    result = lenet_command(*command, "--help")
+    assert result.code == 0
+    assert "Usage" in result.out
+    assert result.err == ""
+
+
+def test_nothing_asked_shows_help(lenet_command):
+    result = lenet_command()
+    assert result.code == 0
+    assert "train" in result.out
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("trian", "Did you mean 'train'"),
+        ("train --epoch 3", "--epochs"),
+        ("train --network modrn", "did you mean 'modern'"),
+        ("train --engine fuzed", "did you mean 'fused'"),
+        ("train --data fashion_mnist", "did you mean 'fashion-mnist'"),
+        ("train --recipe tunde", "did you mean 'tuned'"),
+        ("evaluate --weights x --split tset", "did you mean 'test'"),
+        ("data get mnits", "did you mean 'mnist'"),
+        ("summary --network lecun", "did you mean 'lecun1998'"),
+        ("evaluate", "--weights"),
+        ("predict", "PICTURE"),
+        ("train extra", "extra"),
+        ("train --epochs many", "integer"),
+    ],
+)
+def test_near_misses_get_a_suggestion_in_one_line(lenet_command, line, hint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = lenet_command(*line.split())
+    assert result.code == 2
+    assert hint in result.err
+    assert result.err.startswith("lenet: ")
+    assert len(result.err.splitlines()) == 1
+    assert result.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (MemoryError(), 1, "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), 1, "memory"),
+        (OSError(28, "No space left on device", "/x/y"), 1, "/x/y: No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (BrokenPipeError(), 1, ""),
+    ],
+)
+def test_what_the_machine_does_is_no_traceback(lenet_command, error, code, says, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("lenet.checkpoints.boxed_weights", fail)
+    result = lenet_command("models")
+    assert result.code == code
+    assert says in result.err
+    assert len(result.err.splitlines()) == (1 if says else 0)
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def fail():
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("lenet.checkpoints.boxed_weights", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["models"])
+
+
+def test_a_reader_that_leaves_early():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lenet", "summary"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    child.stdout.close()
+    err = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(60) == 1
+    assert err == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("no_colour", [False, True])
+def test_no_color(no_colour):
+    import pty
+
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    if no_colour:
+        environment["NO_COLOR"] = "1"
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lenet", "--help"],
+        stdin=theirs, stdout=theirs, stderr=theirs, env=environment,
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # Linux says so when the other side is closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(ours)
+    assert child.wait(60) == 0
+    coloured = re.search(rb"\x1b\[[0-9;]*3[0-7]m", seen)
+    assert bool(coloured) is not no_colour
+
+
+def test_python_minus_m():
+    done = subprocess.run(
+        [sys.executable, "-m", "lenet", "--version"], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"lenet \d+\.\d+\.\d+\n", done.stdout)

@@ -1,0 +1,67 @@
+"""`lenet evaluate`: counts, text, figures, and what it refuses."""
+
+import pytest
+from PIL import Image
+
+from lenet.cli import options
+
+EVALUATE_KEYS = [
+    "weights", "data", "split", "n_images", "n_errors", "accuracy", "per_class", "confusion",
+]  # fmt: skip
+
+
+def test_json_has_exactly_the_promised_keys_and_counts_every_image(
+    lenet_command, weights, finished
+):
+    result = lenet_command("evaluate", "--weights", weights, "--data", "digits", "--json")
+    assert result.code == 0, result.err
+    found = result.json
+    assert list(found) == EVALUATE_KEYS
+    assert found["n_images"] == 359 == sum(map(sum, found["confusion"]))
+    assert found["accuracy"] == pytest.approx(finished.json["test_accuracy"])
+    assert found["n_errors"] == round((1 - found["accuracy"]) * 359)
+    assert [one["name"] for one in found["per_class"]] == list("0123456789")
+    assert set(found["per_class"][0]) == {"name", "precision", "recall", "f1", "support"}
+
+
+def test_parts_differ(lenet_command, weights):
+    sizes = {
+        part: lenet_command("evaluate", "--weights", weights, "--split", part, "--json").json[
+            "n_images"
+        ]
+        for part in options.SPLITS
+    }
+    assert sum(sizes.values()) == 1797
+    assert sizes["train"] > sizes["test"] > sizes["validation"]
+
+
+def test_text(lenet_command, weights):
+    result = lenet_command("evaluate", "--weights", weights)
+    assert result.code == 0
+    for word in ("accuracy", "±", "precision", "recall", "F1", "most confused", "calibration"):
+        assert word in result.out
+
+
+def test_figures_on_request(lenet_command, weights, tmp_path):
+    folder = tmp_path / "new" / "figures"
+    result = lenet_command("evaluate", "--weights", weights, "--figures", folder)
+    assert result.code == 0
+    assert {path.name for path in folder.iterdir()} == {
+        "confusion.png", "calibration.png", "mistakes.png", "filters.png",
+    }  # fmt: skip
+
+
+def test_other_classes_are_refused(lenet_command, weights, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(12):
+            Image.new("L", (30, 30), 20 * i).save(tmp_path / "pets" / name / f"{i}.png")
+    result = lenet_command("evaluate", "--weights", weights, "--data", tmp_path / "pets")
+    assert result.code == 2
+    assert "pets has the classes cat, dog" in result.err
+
+
+def test_a_file_where_a_folder_must_be(lenet_command, weights, digit):
+    result = lenet_command("evaluate", "--weights", weights, "--figures", digit)
+    assert result.code == 1
+    assert len([line for line in result.err.splitlines() if line.startswith("lenet:")]) == 1

@@ -1,0 +1,124 @@
+"""`lenet train`: what it prints where, what it writes, how it is interrupted."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TRAIN_KEYS = [
+    "run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch", "train_accuracy",
+    "validation_accuracy", "test_accuracy", "seconds",
+]  # fmt: skip
+
+
+def test_json_has_exactly_the_promised_keys(finished):
+    assert list(finished.json) == TRAIN_KEYS
+    assert finished.json["data"] == "digits"
+    assert finished.json["network"] == "tutorial"
+    assert finished.json["epochs_run"] == 2
+
+
+def test_progress_goes_to_stderr_in_plain_lines(finished):
+    lines = [line for line in finished.err.splitlines() if line.startswith("epoch")]
+    number = r"[\d.,]+"
+    assert len(lines) == 2
+    for i, line in enumerate(lines, 1):
+        assert re.fullmatch(
+            rf"epoch {i}/2  train loss {number} accuracy {number} %  "
+            rf"validation loss {number} accuracy {number} %  {number} images/s  \d+:\d\d left",
+            line,
+        )
+    assert "\x1b" not in finished.err
+    assert "engine" in finished.err
+
+
+def test_the_run_folder_is_complete(weights):
+    assert {path.name for path in Path(weights).iterdir()} == {
+        "model.safetensors", "state", "history.csv", "run.json", "curves.png", "confusion.png",
+        "mistakes.png", "filters.png", "report.html",
+    }  # fmt: skip
+
+
+def test_text_says_what_came_of_it_and_what_is_next(lenet_command, weights, finished):
+    result = lenet_command("train", "--resume", weights)
+    assert result.code == 0
+    assert f"test accuracy {100 * finished.json['test_accuracy']:.2f} %" in result.out
+    assert f"lenet predict PICTURE --weights {weights}" in result.out
+    assert "epoch 1/2" not in result.out
+
+
+def test_every_flag_reaches_the_plan(lenet_command, tmp_path):
+    result = lenet_command(
+        "train", "--network", "tutorial", "--recipe", "article", "--epochs", 1, "--batch-size",
+        300, "--learning-rate", 0.002, "--seed", 7, "--patience", 3, "--engine", "torch",
+        "--device", "cpu", "--out", tmp_path, "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    plan = json.loads((Path(result.json["run"]) / "run.json").read_text("utf-8"))
+    recipe = plan["recipe"]
+    assert (recipe["name"], recipe["epochs"], recipe["batch_size"]) == ("article", 1, 300)
+    assert (recipe["learning_rate"], recipe["seed"], recipe["patience"]) == (0.002, 7, 3)
+    assert (plan["engine"], plan["device"], plan["network"]) == ("torch", "cpu", "tutorial")
+
+
+def test_resume_takes_no_other_plan(lenet_command, weights):
+    result = lenet_command("train", "--resume", weights, "--epochs", 5, "--seed", 3)
+    assert result.code == 2
+    assert "leave out --epochs, --seed" in result.err
+
+
+def test_a_folder_of_pictures(lenet_command, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, place in (("left", 5), ("right", 25)):
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for i in range(20):
+            grey = rng.integers(200, 256, (40, 40), dtype=np.uint8)
+            grey[8:32, place : place + 6] = 10
+            Image.fromarray(grey).save(tmp_path / "shapes" / name / f"{i}.png")
+    result = lenet_command(
+        "train", "--data", tmp_path / "shapes", "--network", "tutorial", "--epochs", 1,
+        "--out", tmp_path / "runs", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert result.json["data"] == "shapes"
+    picture = tmp_path / "shapes" / "left" / "0.png"
+    said = lenet_command("predict", picture, "--weights", result.json["run"], "--json")
+    assert said.json[0]["label"] in ("left", "right")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child")
+def test_ctrl_c_leaves_130_and_says_how_to_go_on(lenet_command, tmp_path):
+    command = [
+        sys.executable, "-m", "lenet", "train", "--network", "tutorial", "--epochs", "100000",
+        "--out", str(tmp_path / "my runs"),
+    ]  # fmt: skip
+    child = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        # A shell starts background jobs deaf to Ctrl-C, and their children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    for line in child.stderr:
+        if line.startswith("epoch"):
+            break
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == 130
+    folder = tmp_path / "my runs" / "digits-tutorial-1"
+    assert err.splitlines()[-1] == (
+        f"lenet: interrupted; go on with: lenet train --resume '{folder}'"
+    )
+    assert out == ""
+    plan = json.loads((folder / "run.json").read_text("utf-8"))
+    plan["recipe"]["epochs"] = 1  # over: only the measuring and the figures are left
+    (folder / "run.json").write_text(json.dumps(plan), "utf-8")
+    result = lenet_command("train", "--resume", folder, "--json")
+    assert result.code == 0, result.err
+    assert "going on after epoch" in result.err
+    assert (folder / "report.html").is_file()
