@@ -4,9 +4,12 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lenet.benchmark.peers import PEERS
+
+if TYPE_CHECKING:
+    from lenet.reproduction import Comparison
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -128,20 +131,23 @@ def facts(language: str) -> list[list[str]]:
 
 def reproduction(language: str) -> list[list[str]]:
     """The paper's errors and ours: the rows with a printed number, and the training-set sizes."""
-    wanted = [row for row in _reproduced() if row.paper or "patterns" in row.what]
-    names = {row.what: row.what for row in wanted} if language == "en" else REPRODUCED
-    return [[names[r.what], r.paper, r.ours, r.band, VERDICTS[language][r.verdict]] for r in wanted]
+    wanted = [line for line in _reproduced() if line.paper or "patterns" in line.what]
+    names = {line.what: line.what for line in wanted} if language == "en" else REPRODUCED
+    return [
+        [names[line.what], line.paper, line.ours, line.band, VERDICTS[language][line.verdict]]
+        for line in wanted
+    ]
 
 
 def reproduction_all(language: str) -> list[list[str]]:
     """Everything measured on the reproduced networks."""
-    return [[row.what, row.paper, row.ours, row.band, row.verdict] for row in _reproduced()]
+    return [[line.what, line.paper, line.ours, line.band, line.verdict] for line in _reproduced()]
 
 
-def _reproduced() -> list[Any]:
-    from lenet.reproduction import finished, rows
+def _reproduced() -> "list[Comparison]":
+    from lenet.reproduction import compare, read_results
 
-    return rows(finished(RESULTS / "1998"))
+    return compare(read_results(RESULTS / "1998"))
 
 
 REPRODUCED = {

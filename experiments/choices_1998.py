@@ -18,9 +18,9 @@ import numpy as np
 import lenet
 from lenet.data.distortions import Distortions
 from lenet.files import write_atomic
-from lenet.reproduction import DISTORTIONS, Experiment
-from lenet.reproduction.experiment import run
-from lenet.reproduction.report import percent
+from lenet.reproduction import DISTORTIONS, Experiment, ExperimentProgress
+from lenet.reproduction.passes import train_passes
+from lenet.reproduction.results import percent
 from lenet.threads import thread_count
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +62,9 @@ def main() -> None:
     for name in arguments.choices or [name for name in CHOICES if name not in stored]:
         experiment = CHOICES[name]
         path = arguments.folder / f"{name}.safetensors"
-        state = run(experiment, splits.train, splits.validation, splits.sha256, path, say)
+        state = train_passes(experiment, splits.train, splits.validation, splits.sha256, path, say)
+        validation = [percent(rates) for rates in state.test_error]
+        training = [percent(rates) for rates in state.train_error]
         stored = json.loads(TARGET.read_text()) if TARGET.exists() else {}
         stored[name] = {
             "command": f"python experiments/choices_1998.py {name!r}",
@@ -71,15 +73,19 @@ def main() -> None:
             "threads": thread_count(),
             "seconds": round(state.seconds, 1),
             "effective_learning_rates": state.rates.tolist(),
-            "validation_error_percent": [percent(row) for row in state.test_error],
-            "train_error_percent_on_the_fly": [percent(row) for row in state.train_error],
+            "validation_error_percent": [spread.to_dict() for spread in validation],
+            "train_error_percent_on_the_fly": [spread.to_dict() for spread in training],
         }
-        write_atomic(TARGET, (json.dumps(stored, indent=1) + "\n").encode())
-        last = stored[name]["validation_error_percent"][-1]
-        print(f"{name}: {last['mean']:.3f} ± {last['sd']:.3f} %", flush=True)
+        write_atomic(TARGET, (json.dumps(in_order(stored), indent=1) + "\n").encode())
+        print(f"{name}: {validation[-1].mean:.3f} ± {validation[-1].sd:.3f} %", flush=True)
 
 
-def say(progress: Any) -> None:
+def in_order(stored: dict[str, Any]) -> dict[str, Any]:
+    """As in `CHOICES`, whatever was run first."""
+    return {name: stored[name] for name in [*CHOICES, *stored] if name in stored}
+
+
+def say(progress: ExperimentProgress) -> None:
     if np.isclose(progress.passes % 1, 0) and progress.test_error is not None:
         print(
             f"pass {progress.passes:.0f}: training {100 * progress.train_error:.2f} %, "

@@ -1,8 +1,8 @@
-"""From finished runs of `lenet reproduce` to results/1998, the figures of the docs and the box.
+"""From finished runs of `lenet reproduce` to results/1998, docs/images and the pretrained weights.
 
 Example: `python experiments/publish_1998.py`, after `lenet reproduce`, the same with
 `--distortions`, `--subset 15000` and `--subset 30000`, and `python experiments/choices_1998.py`.
-The weights in the box are those of the seed with the median test error, trained without
+The pretrained weights are those of the seed with the median test error, trained without
 distortions, and of the seed with the smallest validation error, trained with them.
 """
 
@@ -18,10 +18,10 @@ from choices_1998 import CHOICES, DISTORTED
 import lenet
 from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.data.preprocessing import PAPER_1998
-from lenet.engines import select_engine
 from lenet.files import write_atomic
-from lenet.reproduction import finished
-from lenet.reproduction.experiment import errors, load
+from lenet.reproduction import Results, read_results
+from lenet.reproduction.scores import error_rates, make_scorers
+from lenet.reproduction.state import load_state
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "src" / "lenet" / "weights"
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results, images = ROOT / "results" / "1998", ROOT / "docs" / "images"
     results.mkdir(exist_ok=True)
-    for name in finished(arguments.folder):
+    for name in read_results(arguments.folder):
         shutil.copyfile(arguments.folder / f"{name}.json", results / f"{name}.json")
     for figure in (
         "figure-5-passes",
@@ -47,15 +47,15 @@ def main() -> None:
         "figure-10-rejection",
     ):
         shutil.copyfile(arguments.folder / f"{figure}.png", images / f"1998-{figure}.png")
-    plain(arguments.folder, finished(results)["plain"])
+    plain(arguments.folder, read_results(results)["plain"])
     distorted(arguments.choices / f"{DISTORTED}.safetensors")
 
 
-def plain(folder: Path, report: Any) -> None:
+def plain(folder: Path, results: Results) -> None:
     """The median seed of those that the error bars are made of."""
-    seed = report["median_seed"]
+    seed = results.median_seed
     checkpoint = load_checkpoint(folder / f"plain-seed-{seed}.safetensors")
-    spread = report["test_error_percent"]
+    spread = results.test_error_percent
     put(
         "lecun1998",
         checkpoint,
@@ -63,13 +63,13 @@ def plain(folder: Path, report: Any) -> None:
             "recipe": "paper: lenet reproduce",
             "seed": seed,
             "chosen": "the seed with the median test error",
-            "test_accuracy": 1 - spread["values"][seed] / 100,
+            "test_accuracy": 1 - spread.values[seed] / 100,
             "test_accuracy_over_seeds": {
-                "mean": 1 - spread["mean"] / 100,
-                "sd": spread["sd"] / 100,
-                "n": len(spread["values"]),
+                "mean": 1 - spread.mean / 100,
+                "sd": spread.sd / 100,
+                "n": results.seeds,
             },
-            "images": {"train": report["patterns"], "validation": 0, "test": 10_000},
+            "images": {"train": results.patterns, "validation": 0, "test": 10_000},
             "source": "results/1998/plain.json",
         },
     )
@@ -78,10 +78,10 @@ def plain(folder: Path, report: Any) -> None:
 def distorted(path: Path) -> None:
     """The seed with the fewest errors on the images held out; only then the test part is read."""
     splits = lenet.load_dataset("mnist")
-    state = load(path, CHOICES[DISTORTED], splits.sha256)
+    state = load_state(path, CHOICES[DISTORTED], splits.sha256)
     seed = int(np.argmin(state.test_error[-1]))  # what was measured there is the validation part
     network = state.networks[seed]
-    (wrong,) = errors(select_engine(), [network], splits.test)
+    (wrong,) = error_rates(make_scorers([network]), splits.test)
     about = {
         "seed": seed,
         "data": {"name": splits.name, "sha256": splits.sha256},

@@ -10,7 +10,7 @@ from lenet.cli.output import say, show, show_json, show_table
 from lenet.figures.text import clock, percent
 
 if TYPE_CHECKING:
-    from lenet.reproduction import Progress
+    from lenet.reproduction import ExperimentProgress
 
 
 def bench(
@@ -55,8 +55,11 @@ def reproduce(
 
     told = 0.0
 
-    def on_progress(progress: "Progress") -> None:
+    def on_progress(progress: "ExperimentProgress") -> None:
         nonlocal told
+        if progress.study:
+            say(progress.study)
+            return
         last = progress.passes >= progress.of
         if progress.passes - told < 0.1 and not last:
             return
@@ -95,7 +98,7 @@ def reproduce(
         show_table(
             ("", "paper", "ours", "band", "verdict"),
             [
-                (row.what, row.paper, row.ours, row.band, row.verdict)
-                for row in reproduction.rows(reproduction.finished(out))
+                (line.what, line.paper, line.ours, line.band, line.verdict)
+                for line in reproduction.compare(reproduction.read_results(out))
             ],
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from lenet.errors import InputError, suggestion
+from lenet.errors import InputError
 from lenet.networks.frame import LAYERS, LeNet
 from lenet.networks.layers import (
     RadialBasisOutput,
@@ -46,10 +46,7 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
         the activation. Nothing is drawn then.
     """
     if scheme not in _DRAWS:
-        hint = suggestion(scheme, SCHEMES)
-        raise InputError(
-            f"initialization {scheme!r} is unknown; use one of {', '.join(SCHEMES)}{hint}"
-        )
+        raise InputError(f"initialization {scheme!r} is unknown; use one of {', '.join(SCHEMES)}")
     layers = [
         (name, layer, look_up(_UNITS, name, layer, "initialization"))
         for name, layer in network.owners()

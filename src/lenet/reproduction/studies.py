@@ -1,6 +1,6 @@
 """What the paper claims of a trained network beside its error: measured for every seed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,10 +12,9 @@ from sklearn.metrics import roc_auc_score
 from lenet.data.distortions import warp
 from lenet.data.ink import to_ink
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
+from lenet.data.splits import Split
 from lenet.evaluation import softmax
-
-Score = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Scores of (N, 28, 28) ink by one network: (N, classes), minus the penalties."""
+from lenet.reproduction.scores import Score, error_rates
 
 ERROR_AFTER_REJECTION = 0.005
 
@@ -62,38 +61,42 @@ def share_rejected(
     return float(low_enough[0] / len(labels)) if len(low_enough) else 1.0
 
 
-def robustness(
-    scorers: list[Score], ink: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> dict[str, dict[float, NDArray[np.float64]]]:
-    """Each network's error rate under each change: by kind, then by its size.
+def robustness(kind: str, scorers: list[Score], split: Split) -> dict[float, NDArray[np.float64]]:
+    """Each network's error rate under one kind of change, by the change's size.
+
+    Parameters
+    ----------
+    kind : str
+        In `CHANGES`.
+    scorers : list of Score
+    split : Split
+
+    Returns
+    -------
+    error_rates : dict of (networks,) float64
 
     References
     ----------
     LeCun et al. 1998, Sec. III.E.
     """
     return {
-        kind: {
-            float(size): np.array(
-                [(score(changed).argmax(1) != labels).mean() for score in scorers]
-            )
-            for size, changed in changes(ink)
-        }
-        for kind, changes in _CHANGES.items()
+        float(size): error_rates(scorers, Split(changed, split.labels))
+        for size, changed in CHANGES[kind](split.images)
     }
 
 
 def _scaled(ink: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    return ((s, _turned(ink, np.eye(2) / s)) for s in SCALES)
+    return ((s, _moved(ink, np.eye(2) / s)) for s in SCALES)
 
 
 def _shifted(ink: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    return ((d, _turned(ink, np.eye(2), down=d)) for d in SHIFTS)
+    return ((d, _moved(ink, np.eye(2), down=d)) for d in SHIFTS)
 
 
 def _rotated(ink: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     for angle in ANGLES:
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-        yield angle, _turned(ink, np.array([[c, s], [-s, c]]))
+        yield angle, _moved(ink, np.array([[c, s], [-s, c]]))
 
 
 def _noisy(ink: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -103,13 +106,14 @@ def _noisy(ink: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         yield p, np.where(inverted, FULL_INK - ink, ink).astype(np.uint8)
 
 
-_CHANGES = {"scale": _scaled, "shift": _shifted, "rotation": _rotated, "noise": _noisy}
+CHANGES = {"scale": _scaled, "shift": _shifted, "rotation": _rotated, "noise": _noisy}
+"""Kind to what yields the size of each change and the changed ink."""
 
 
-def _turned(
+def _moved(
     ink: NDArray[np.uint8], back: NDArray[np.float64], down: float = 0.0
 ) -> NDArray[np.uint8]:
-    """Ink taken from where `back` says, then moved down; what leaves the 28×28 is lost."""
+    """Each pixel from where the (2, 2) `back` says, then down; what leaves the 28×28 is lost."""
     matrix = np.hstack([back, -back @ [[0.0], [down]]]).astype(np.float32)
     frames = warp(ink, np.broadcast_to(matrix, (len(ink), 2, 3)))
     border = (frames.shape[1] - INK_SIZE) // 2
