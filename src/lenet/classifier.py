@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lenet.checkpoints import Checkpoint, load_checkpoint
 from lenet.data.ink import Doubt, Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
-from lenet.data.preprocessing import INK_SIZE
+from lenet.data.preprocessing import INK_SIZE, check_ink
 from lenet.engines import select_engine
-from lenet.errors import InputError, ShapeError
+from lenet.errors import InputError
 from lenet.evaluation import softmax
 
 LOW_MARGIN = 0.3
@@ -189,11 +189,7 @@ class Classifier:
         return to_ink(grey, self.checkpoint.preprocessing.preparation)
 
     def _scores(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if ink.shape[1:] != (INK_SIZE, INK_SIZE) or ink.dtype != np.uint8:
-            raise ShapeError(
-                f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {ink.shape} {ink.dtype}; "
-                f"predict takes pictures of any shape"
-            )
+        check_ink(ink, "predict takes pictures of any shape")
         ink = np.require(ink, requirements="W")  # torch warns of arrays that cannot be written to
         return self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
 
