@@ -3,6 +3,7 @@
 A network that has only seen centred light ink on black reads nothing else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenet.data.paper import Levels, border_levels, find_ink, fit_border, remove_paper
+from lenet.data.paper import (
+    Levels,
+    border_levels,
+    find_ink,
+    fit_border,
+    noise_level,
+    remove_paper,
+    shrink,
+)
 from lenet.data.preprocessing import FULL_INK, INK_SIZE, PREPARATIONS, Preparation
 from lenet.errors import PictureError
+
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right), the last two exclusive."""
 
 BOX_SIZE = 20
 """A digit's ink fills this box in 28×28 (LeCun et al. 1998, Sec. III.A)."""
@@ -21,9 +33,7 @@ _CENTRE = INK_SIZE / 2 + 0.5
 """Where the centre of mass is in MNIST: its makers rounded down to whole pixels, which leaves it
 between 14 and 15 (measured: 14.50 in rows and columns), not at 14."""
 
-# How fine the working pictures are. Nothing below depends on them but speed and smoothness.
-_WORK_SIDE = 400
-_FINE = 5
+_FINE = 5  # dots for each pixel of 28×28 while a digit is drawn: smoothness
 _GRID = BOX_SIZE * _FINE
 
 _LOW_CONTRAST = 30  # grey levels between ink and paper
@@ -67,10 +77,6 @@ _SENTENCES = {
 }
 
 
-def _doubt(name: str) -> Doubt:
-    return Doubt(name, _SENTENCES[name])
-
-
 @dataclass(frozen=True, eq=False)
 class Ink:
     """What the network will see of a picture.
@@ -85,7 +91,7 @@ class Ink:
 
     ink: NDArray[np.uint8]
     doubts: tuple[Doubt, ...] = ()
-    box: tuple[int, int, int, int] | None = None
+    box: Box | None = None
 
 
 def to_ink(grey: NDArray[np.uint8], preparation: Preparation) -> Ink:
@@ -129,36 +135,36 @@ def to_ink(grey: NDArray[np.uint8], preparation: Preparation) -> Ink:
     raise PictureError(f"preparation {preparation!r} is unknown; use {', '.join(PREPARATIONS)}")
 
 
+def _doubts(found: Mapping[str, bool]) -> tuple[Doubt, ...]:
+    return tuple(Doubt(name, _SENTENCES[name]) for name, is_so in found.items() if is_so)
+
+
+def _nothing() -> Ink:
+    return Ink(np.zeros((INK_SIZE, INK_SIZE), np.uint8), _doubts({"nothing-there": True}))
+
+
 # A digit ------------------------------------------------------------------------------------------
 
 
 def _digit(grey: NDArray[np.uint8]) -> Ink:
     if (ready := _ready_digit(grey)) is not None:
         return Ink(ready, (), (0, 0, *grey.shape))
-    factor = -(-max(grey.shape) // _WORK_SIDE)
-    work = np.array(Image.fromarray(grey).reduce(factor), np.float32)
+    work, factor = shrink(grey)
     signal, inverted = remove_paper(work)
     mask, level = find_ink(signal)
     if mask is None:
-        return Ink(np.zeros((INK_SIZE, INK_SIZE), np.uint8), (_doubt("nothing-there"),))
+        return _nothing()
     mask, several = _one_object(mask)
     box = _box(mask)
-    doubts = []
-    if inverted:
-        doubts.append("inverted")
-    if level < _LOW_CONTRAST:
-        doubts.append("low-contrast")
-    if several:
-        doubts.append("several-objects")
-    if _touches_edge(box, mask.shape):
-        doubts.append("touching-edge")
-    if factor * max(box[2] - box[0], box[3] - box[1]) < _SMALL:
-        doubts.append("too-small")
+    doubts = {
+        "inverted": inverted,
+        "low-contrast": level < _LOW_CONTRAST,
+        "several-objects": several,
+        "touching-edge": _touches_edge(box, mask.shape),
+        "too-small": factor * max(_size(box)) < _SMALL,
+    }
     ink = _render(signal / level, mask, box)
-    top, left, bottom, right = (side * factor for side in box)
-    height, width = grey.shape
-    found = (top, left, min(bottom, height), min(right, width))
-    return Ink(ink, tuple(_doubt(name) for name in doubts), found)
+    return Ink(ink, _doubts(doubts), _in_pixels_of(grey, box, factor))
 
 
 def _ready_digit(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -168,9 +174,9 @@ def _ready_digit(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     for ink in (grey, FULL_INK - grey):
         if not 0 < np.count_nonzero(ink) <= ink.size // 2:
             continue
-        top, left, bottom, right = _box(ink > 0)
+        size = max(_size(_box(ink > 0)))
         centred = max(abs(at - _CENTRE) for at in _centre_of_mass(ink)) < 1
-        if centred and BOX_SIZE - 1 <= max(bottom - top, right - left) <= BOX_SIZE:
+        if centred and BOX_SIZE - 1 <= size <= BOX_SIZE:
             return ink.copy()
     return None
 
@@ -192,7 +198,7 @@ def _one_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], bool]:
     weights[0] = 0
     main = int(weights.argmax())
     top, left, bottom, right = boxes[main]
-    size = max(bottom - top, right - left)
+    size = max(_size(boxes[main]))
     alone = np.pad(labels[top:bottom, left:right] == main, 1)
     stroke = _stroke_width(ndimage.distance_transform_edt(alone) - 0.5)
     kept = np.arange(count + 1) == main
@@ -200,7 +206,7 @@ def _one_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], bool]:
     for label in np.flatnonzero(weights >= 0.02 * areas[main]):
         above, before, below, after = boxes[label]
         # A dot is a speck: no digit has one. What is longer than the pen is wide is a stroke.
-        if label == main or max(below - above, after - before) < _STROKE_LENGTH * stroke:
+        if label == main or max(_size(boxes[label])) < _STROKE_LENGTH * stroke:
             continue
         if max(above - bottom, top - below, before - right, left - after) < _GAP * size:
             kept[label] = True
@@ -209,9 +215,7 @@ def _one_object(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], bool]:
     return kept[labels], several
 
 
-def _render(
-    strength: Levels, mask: NDArray[np.bool_], box: tuple[int, int, int, int]
-) -> NDArray[np.uint8]:
+def _render(strength: Levels, mask: NDArray[np.bool_], box: Box) -> NDArray[np.uint8]:
     """Draw the ink as MNIST would: its box, its stroke width, its place, its grey levels.
 
     The outline is taken where ink and paper meet half way. Widening or narrowing a stroke by d on
@@ -227,7 +231,7 @@ def _render(
     # The grey edge of the ink belongs to it; and one pixel of paper around, also at the edge.
     grown = ndimage.binary_dilation(mask[rows, columns], np.ones((3, 3)))
     cut = np.pad(np.where(grown, np.clip(strength[rows, columns], 0, 1), 0), 1)
-    scale = _GRID / max(bottom - top, right - left)
+    scale = _GRID / max(_size(box))
     size = tuple(max(1, round(side * scale)) for side in cut.shape)
     fine = Image.fromarray(cut.astype(np.float32)).resize(size[::-1], Image.Resampling.BICUBIC)
     inside = np.pad(np.array(fine) > 0.5, _GRID // 4)
@@ -238,7 +242,7 @@ def _render(
     distance -= 0.5 * np.sign(distance)
 
     stroke = _stroke_width(distance)
-    length = max(_extent(inside))
+    length = max(_size(_box(inside)))
     thin, thick = _THIN * _FINE, _THICK * _FINE
     target = min(max(stroke * _GRID / length, thin), thick)
     grow = (target * length - _GRID * stroke) / (2 * (_GRID - target))
@@ -269,14 +273,15 @@ def _place(drawn: Levels) -> NDArray[np.uint8]:
     return np.array(np.rint(np.clip(np.array(small), 0, 1) * FULL_INK), np.uint8)
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def _box(mask: NDArray[np.bool_]) -> Box:
     """(top, left, bottom, right) of what is True, the last two exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    top, left, bottom, right = _box(mask)
+def _size(box: Box) -> tuple[int, int]:
+    """(height, width)."""
+    top, left, bottom, right = box
     return bottom - top, right - left
 
 
@@ -290,7 +295,14 @@ def _centre_of_mass(ink: NDArray[Any]) -> tuple[float, float]:
     )
 
 
-def _touches_edge(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> bool:
+def _in_pixels_of(grey: NDArray[np.uint8], box: Box, factor: int) -> Box:
+    """The box that was found in a picture `factor` times smaller."""
+    top, left, bottom, right = (side * factor for side in box)
+    height, width = grey.shape
+    return top, left, min(bottom, height), min(right, width)
+
+
+def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
     return box[0] == 0 or box[1] == 0 or box[2] == shape[0] or box[3] == shape[1]
 
 
@@ -303,15 +315,14 @@ def _garment(grey: NDArray[np.uint8]) -> Ink:
     border = border_levels(grey)
     if grey.shape == (INK_SIZE, INK_SIZE) and np.median(border) < 128:
         return Ink(grey.copy(), (), (0, 0, *grey.shape))
-    factor = -(-max(grey.shape) // _WORK_SIDE)
-    work = np.array(Image.fromarray(grey).reduce(factor), np.float32)
+    work, factor = shrink(grey)
     paper = fit_border(work)
     difference = work - paper
-    noise = 1.4826 * float(np.median(abs(border_levels(difference))))
+    noise = noise_level(border_levels(difference))
     mask = abs(difference) > max(_GARMENT_CONTRAST, 4 * noise)
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     if count == 0:
-        return Ink(np.zeros((INK_SIZE, INK_SIZE), np.uint8), (_doubt("nothing-there"),))
+        return _nothing()
     areas = np.bincount(labels.reshape(-1))
     areas[0] = 0
     mask = (areas >= 0.02 * areas.max())[labels]
@@ -326,23 +337,13 @@ def _garment(grey: NDArray[np.uint8]) -> Ink:
     # Departs: Xiao et al. thin out pixels and then sharpen. Averaging without sharpening comes
     # closer to their images (mean difference 13 grey levels against 15 with a full unsharp mask).
     ink = np.rint(small * FULL_INK).astype(np.uint8)
-    doubts = []
-    if inverted:
-        doubts.append("inverted")
-    if share[mask].mean() * 255 < _LOW_CONTRAST:
-        doubts.append("low-contrast")
-    if _touches_edge(box, mask.shape):
-        doubts.append("touching-edge")
-    if factor * max(bottom - top, right - left) < INK_SIZE:
-        doubts.append("too-small")
-    height, width = grey.shape
-    found = (
-        top * factor,
-        left * factor,
-        min(bottom * factor, height),
-        min(right * factor, width),
-    )
-    return Ink(ink, tuple(_doubt(name) for name in doubts), found)
+    doubts = {
+        "inverted": inverted,
+        "low-contrast": share[mask].mean() * 255 < _LOW_CONTRAST,
+        "touching-edge": _touches_edge(box, mask.shape),
+        "too-small": factor * max(_size(box)) < INK_SIZE,
+    }
+    return Ink(ink, _doubts(doubts), _in_pixels_of(grey, box, factor))
 
 
 def _plain(grey: NDArray[np.uint8]) -> Ink:
@@ -350,7 +351,7 @@ def _plain(grey: NDArray[np.uint8]) -> Ink:
     light = paper > 127
     share = (255 - grey if light else grey).astype(np.float32) / 255
     small = _fit(share, paper=(255 - paper if light else paper) / 255)
-    doubts = () if grey.min() < grey.max() else (_doubt("nothing-there"),)
+    doubts = _doubts({"nothing-there": bool(grey.min() == grey.max())})
     return Ink(np.rint(small * FULL_INK).astype(np.uint8), doubts, (0, 0, *grey.shape))
 
 

@@ -12,8 +12,26 @@ from PIL import Image
 Levels = NDArray[np.floating[Any]]
 
 _LEAST_CONTRAST = 8  # grey levels between ink and paper
-_LIGHT_SIDE = 64  # how fine the light is looked at: nothing depends on it but speed
+# How fine the pictures are in which ink and light are sought: speed, and little else.
+_WORK_SIDE = 400
+_LIGHT_SIDE = 64
 _WIDEST_STROKE = 0.35  # of the picture's long side
+
+
+def shrink(grey: NDArray[np.uint8]) -> tuple[Levels, int]:
+    """A smaller picture to work on: its longer side has at most 400 pixels.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8, black = 0, white = 255
+
+    Returns
+    -------
+    work : (H / factor, W / factor) float32, both rounded up
+    factor : int
+    """
+    factor = -(-max(grey.shape) // _WORK_SIDE)
+    return np.array(Image.fromarray(grey).reduce(factor), np.float32), factor
 
 
 def remove_paper(work: Levels) -> tuple[Levels, bool]:
@@ -22,7 +40,7 @@ def remove_paper(work: Levels) -> tuple[Levels, bool]:
     Parameters
     ----------
     work : (H, W) float32, black = 0, white = 255
-        A few hundred pixels along its longer side: strokes are sought up to a third of it wide.
+        As `shrink` gives it. Strokes may be up to a third of its longer side wide.
 
     Returns
     -------
@@ -108,8 +126,7 @@ def find_ink(signal: Levels) -> tuple[NDArray[np.bool_] | None, float]:
     """
     from scipy import ndimage
 
-    noise = 1.4826 * float(np.median(abs(signal)))
-    least = max(_LEAST_CONTRAST, 4 * noise)
+    least = max(_LEAST_CONTRAST, 4 * noise_level(signal))
     candidates = signal > least
     if not candidates.any():
         return None, 0.0
@@ -123,6 +140,16 @@ def find_ink(signal: Levels) -> tuple[NDArray[np.bool_] | None, float]:
     kept[0] = False
     mask = kept[labels]
     return (mask, level) if mask.any() else (None, 0.0)
+
+
+def noise_level(signal: Levels) -> float:
+    """Standard deviation of what is noise, in spite of what is not: from the median distance to 0.
+
+    References
+    ----------
+    Hampel 1974, The influence curve and its role in robust estimation.
+    """
+    return 1.4826 * float(np.median(abs(signal)))
 
 
 def border_levels(levels: NDArray[Any]) -> NDArray[Any]:
