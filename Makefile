@@ -25,9 +25,10 @@ lint: .venv/.installed-for-tests
 bench: .venv/.installed-for-tests
 	$(BIN)/lenet bench
 
-# The tables and the roofline of the documentation, from results/*.json.
+# The tables and the roofline of the documentation, from results/*.json; the map, from the source.
 tables: .venv/.installed
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/map.py
 	$(BIN)/python docs/roofline.py
 
 .venv/.installed: $(SETUP)

@@ -133,13 +133,18 @@ REFUSED = {("onnx", "scaled-tanh"), ("onnx", "subsampling")}
 entry in each room or stands in this set."""
 
 
+def refusal(room: str, attribute: str, network: LeNet) -> str:
+    if room == "fused":  # says so in one line with every other reason to run in torch
+        return rf"\b{attribute}\b"
+    return f"{attribute} is a {type(getattr(network, attribute)).__name__}"
+
+
 @pytest.mark.parametrize("room", ROOMS)
 @pytest.mark.parametrize(("attribute", "name", "build"), ENTRIES)
 def test_every_room_knows_every_name_of_the_vocabulary(attribute, name, build, room):
     network = build(name)
     if (room, name) in REFUSED:
-        kind = type(getattr(network, attribute)).__name__
-        with pytest.raises(InputError, match=f"{attribute} is a {kind}"):
+        with pytest.raises(InputError, match=refusal(room, attribute, network)):
             ROOMS[room](network)
     else:
         ROOMS[room](network)
@@ -198,8 +203,7 @@ def test_a_layer_of_the_users_own_is_refused_by_name(attribute, alien, room):
     if (room, alien) in INDIFFERENT:
         ROOMS[room](network)
     else:
-        said = f"layer {attribute}" if room == "fused" else f"{attribute} is a {alien.__name__}"
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=refusal(room, attribute, network)):
             ROOMS[room](network)
 
 

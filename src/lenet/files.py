@@ -1,4 +1,4 @@
-"""Files as they must be after a power cut: whole and new, or as they were before."""
+"""Atomic writes: after a crash a file is the old one or the new one."""
 
 import os
 import secrets

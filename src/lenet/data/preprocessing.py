@@ -10,7 +10,7 @@ from lenet.errors import InputError, ShapeError
 
 INK_SIZE = 28
 BORDER = 2
-PADDED_SIZE = INK_SIZE + 2 * BORDER
+PADDED_SIZE = INK_SIZE + 2 * BORDER  # 32
 FULL_INK = 255
 
 Preparation = Literal["digit", "garment", "plain"]

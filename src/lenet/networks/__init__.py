@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from lenet.errors import InputError
+from lenet.errors import InputError, suggestion
 from lenet.networks.frame import LAYERS, LeNet
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.networks.modern import Modern
@@ -37,7 +37,8 @@ def build_network(name: str, num_classes: int = 10, **options: Any) -> LeNet:
         When the name or an option is unknown, or a value is out of range.
     """
     if name not in NETWORKS:
-        raise InputError(f"network {name!r} is unknown; use one of {', '.join(NETWORKS)}")
+        hint = suggestion(name, NETWORKS)
+        raise InputError(f"network {name!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
     network = NETWORKS[name]
     known = set(inspect.signature(network).parameters) - {"num_classes"}
     unknown = sorted(set(options) - known)

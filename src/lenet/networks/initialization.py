@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from lenet.errors import InputError
+from lenet.errors import InputError, suggestion
 from lenet.networks.frame import LAYERS, LeNet
 from lenet.networks.layers import (
     RadialBasisOutput,
@@ -46,7 +46,10 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
         the activation. Nothing is drawn then.
     """
     if scheme not in _DRAWS:
-        raise InputError(f"initialization {scheme!r} is unknown; use one of {', '.join(SCHEMES)}")
+        hint = suggestion(scheme, SCHEMES)
+        raise InputError(
+            f"initialization {scheme!r} is unknown; use one of {', '.join(SCHEMES)}{hint}"
+        )
     layers = [
         (name, layer, look_up(_UNITS, name, layer, "initialization"))
         for name, layer in network.owners()

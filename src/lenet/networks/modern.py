@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lenet.errors import InputError
+from lenet.errors import InputError, suggestion
 from lenet.networks import frame
 from lenet.networks.layers import ACTIVATIONS, POOLINGS, Subsampling
 
@@ -19,8 +19,8 @@ class Modern(frame.LeNet):
     Parameters
     ----------
     num_classes : int
-    activation : {"relu", "tanh", "sigmoid", "scaled-tanh"}
-        One of `lenet.networks.layers.ACTIVATIONS`.
+    activation : str
+        A name in `lenet.networks.layers.ACTIVATIONS`.
     pooling : {"max", "average"}
     dropout : float
         Share of C5's and F6's outputs silenced in training, 0 ≤ dropout < 1.
@@ -39,10 +39,13 @@ class Modern(frame.LeNet):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise InputError(f"activation {activation!r} is unknown; use {', '.join(ACTIVATIONS)}")
-        if pooling not in _POOLINGS:
-            raise InputError(f"pooling {pooling!r} is unknown; use {', '.join(_POOLINGS)}")
+        for what, choice, known in (
+            ("activation", activation, ACTIVATIONS),
+            ("pooling", pooling, _POOLINGS),
+        ):
+            if choice not in known:
+                hint = suggestion(choice, known)
+                raise InputError(f"{what} {choice!r} is unknown; use {', '.join(known)}{hint}")
         if not 0 <= dropout < 1:
             raise InputError(f"dropout must be at least 0 and less than 1, got {dropout}")
         super().__init__(
