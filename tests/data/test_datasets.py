@@ -10,11 +10,11 @@ from lenet.errors import DataError
 RNG = np.random.default_rng(0)
 
 
-def as_set(split) -> set[bytes]:
+def as_set(split):
     return {image.tobytes() for image in split.images}
 
 
-def stratified_exactly(part: np.ndarray, whole: np.ndarray) -> bool:
+def stratified_exactly(part, whole):
     """Every class has its proportional share, rounded up or down."""
     share = np.bincount(whole) * len(part) / len(whole)
     return bool((np.abs(np.bincount(part, minlength=len(share)) - share) < 1).all())

@@ -13,7 +13,7 @@ def digits():
     return load_digits()
 
 
-def extent(inked: np.ndarray) -> tuple[int, int]:
+def extent(inked):
     """First and last index with ink."""
     present = np.flatnonzero(inked)
     return present[0], present[-1]

@@ -16,14 +16,14 @@ PADDED = np.pad(INK, ((0, 0), (2, 2), (2, 2)))
 EVERYTHING = Distortions(shift=3, scale=0.3, squeeze=0.2, rotate=0.5, shear=0.4, flip=True)
 
 
-def repeat(matrix) -> np.ndarray:
+def repeat(matrix):
     return np.tile(np.array(matrix, dtype=np.float32), (len(INK), 1, 1))
 
 
-def naive_warp(ink: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def naive_warp(ink, matrix):
     """One pixel at a time, in double precision."""
 
-    def at(row: int, column: int) -> float:
+    def at(row, column):
         inside = 0 <= row < 28 and 0 <= column < 28
         return float(ink[row, column]) if inside else 0.0
 

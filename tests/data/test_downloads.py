@@ -21,7 +21,7 @@ from lenet.errors import DataError, DownloadError
 RNG = np.random.default_rng(0)
 
 
-def idx(array: np.ndarray) -> bytes:
+def idx(array):
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
     return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
 
@@ -109,7 +109,7 @@ def tiny(monkeypatch, tmp_path):
         for name, content in CONTENTS.items()
     )
 
-    def set_mirrors(*mirrors: str) -> None:
+    def set_mirrors(*mirrors):
         dataset = Dataset("tiny", "Noise", ("even", "odd"), "plain", 4, files, mirrors)
         monkeypatch.setitem(DATASETS, "tiny", dataset)
 

@@ -11,11 +11,11 @@ from lenet.errors import DataError
 RNG = np.random.default_rng(0)
 
 
-def as_set(split) -> set[bytes]:
+def as_set(split):
     return {image.tobytes() for image in split.images}
 
 
-def draw(path, level: int, size=(40, 30)) -> None:
+def draw(path, level, size=(40, 30)) -> None:
     """A picture of random marks: dark on light, never the same twice."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = np.full(size, 255, np.uint8)

@@ -1,3 +1,5 @@
+"""IDX is read within bounds: what is not IDX is one clear error, and costs little memory."""
+
 import gzip
 import struct
 import tracemalloc
@@ -16,11 +18,11 @@ from lenet.errors import DataError
 UINT8 = arrays(np.uint8, array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=6))
 
 
-def idx_bytes(array: np.ndarray) -> bytes:
+def idx_bytes(array):
     return header(*array.shape) + array.tobytes()
 
 
-def header(*shape: int, kind: int = 8) -> bytes:
+def header(*shape, kind=8):
     return struct.pack(f">HBB{len(shape)}I", 0, kind, len(shape), *shape)
 
 

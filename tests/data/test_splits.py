@@ -9,7 +9,7 @@ from lenet.data.splits import Split, Splits, digest, hold_out
 from lenet.errors import DataError, ShapeError
 
 
-def split(n: int) -> Split:
+def split(n):
     return Split(np.zeros((n, 28, 28), np.uint8), np.zeros(n, np.int64))
 
 
@@ -36,14 +36,14 @@ def test_every_image_needs_one_label(labels):
         Split(np.zeros((3, 28, 28), np.uint8), labels)
 
 
-def numbered(labels) -> Split:
+def numbered(labels):
     """Images that can be told apart by their first two pixels."""
     images = np.zeros((len(labels), 28, 28), np.uint8)
     images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(len(labels)), 256)
     return Split(images, np.array(labels, np.int64))
 
 
-def numbers(split: Split) -> list[int]:
+def numbers(split):
     return (split.images[:, 0, 0].astype(int) * 256 + split.images[:, 0, 1]).tolist()
 
 

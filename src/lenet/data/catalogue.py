@@ -6,11 +6,19 @@ from lenet.data.preprocessing import Preparation
 from lenet.errors import DataError, suggestion
 
 VALIDATION_FRACTION = 0.1
+"""Share of the training part held out for validation where nothing else is said."""
 
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """A published file: what it must be, to the last byte."""
+    """A published file: what it must be, to the last byte.
+
+    Parameters
+    ----------
+    name : str
+    size : int, bytes
+    sha256 : str, 64 hexadecimal digits
+    """
 
     name: str
     size: int

@@ -15,6 +15,7 @@ from lenet.data.splits import Split, Splits, digest, hold_out
 from lenet.errors import DataError, suggestion
 
 TEST_FRACTION = 0.2
+"""Share of the images that is the test part where none is published."""
 
 _TEST_SEED = 1998  # which images test is not for the user's seed to choose
 

@@ -13,7 +13,17 @@ _FINE = 8  # the ink's box is found to an eighth of a small pixel
 
 
 def load_digits() -> Split:
-    """scikit-learn's 8×8 digits by MNIST's recipe: ink box 20×20, centre of mass centred."""
+    """All 1,797 of them as ink: the ink's box 20×20, the centre of mass in the centre.
+
+    Returns
+    -------
+    split : Split
+        In scikit-learn's order.
+
+    References
+    ----------
+    LeCun et al. 1998, Sec. III.A, for the recipe.
+    """
     from sklearn import datasets  # a second of imports that other data sets spare
 
     small, labels = datasets.load_digits(return_X_y=True)
@@ -22,7 +32,17 @@ def load_digits() -> Split:
 
 
 def enlarge(small: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """(N, 8, 8) counts of ink, 0 … 16, to (N, 28, 28) ink."""
+    """Small digits as ink.
+
+    Parameters
+    ----------
+    small : (N, 8, 8) float64, paper = 0, full ink = 16
+        None of them blank.
+
+    Returns
+    -------
+    ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+    """
     # The box: where a fine, smooth copy of the digit has at least half of full ink.
     fine_positions = (np.arange(_SMALL_SIZE * _FINE) + 0.5) / _FINE - 0.5
     spread = _cubic_weights(fine_positions)
