@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from lenet.figures import style
 from lenet.kernels.stages import (
     LANES,
     Activation,
@@ -22,7 +22,7 @@ BATCH = 256
 FLOAT = 4
 IMAGE, INK = 32 * 32, 28 * 28
 OPTIMIZER_PASSES = 7  # Adam: weight, gradient and two moments read, three of them written
-COLOURS = {"lenet": "#c2410c", "torch-eager": "#2563eb", "torch-compile": "#0d9488"}
+COLOURS = {"lenet": style.BEST, "torch-eager": style.VALIDATION, "torch-compile": style.TRAIN}
 
 
 def numbers_moved(fused: bool) -> float:
@@ -58,6 +58,7 @@ def said_by_a_block() -> int:
     )
 
 
+@style.styled
 def main() -> None:
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     peak, bandwidth = bench["peak_gflops"], bench["memory_gb_per_second"]
@@ -66,12 +67,13 @@ def main() -> None:
         who: flops / FLOAT / numbers_moved(fused=who == "lenet")
         for who in ("lenet", "torch-eager", "torch-compile")
     }
-    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+    figure = style.new_figure(4.2, width=7.6)
+    figure.set_layout_engine("constrained")
     axes = figure.subplots()
     axis = np.geomspace(1, 1000, 200)
-    axes.loglog(axis, np.minimum(axis * bandwidth, peak), color="#334155", linewidth=2)
+    axes.loglog(axis, np.minimum(axis * bandwidth, peak), color=style.TEXT)
     axes.text(5, peak / 1.05, f"matrix product {peak:.0f} GFLOP/s", va="top")
-    axes.text(1.1, 2 * bandwidth, f"memory\n{bandwidth:.0f} GB/s")
+    axes.text(1.1, 2.2 * bandwidth, f"memory\n{bandwidth:.0f} GB/s")
     for row in bench["rows"]:
         key = (row["task"], row["network"], row["batch_size"])
         if key == ("training", "tutorial", BATCH) and row["who"] in intensities:
@@ -87,15 +89,14 @@ def main() -> None:
     axes.set_xlabel("operations for each byte moved")
     axes.set_ylabel("GFLOP/s")
     axes.set_title(
-        f"Training `tutorial`, batch {BATCH} · {bench['machine']} · {bench['threads']} threads",
-        loc="left",
-        fontsize=10,
+        f"Training `tutorial`, batch {BATCH} · {bench['machine']} · {bench['threads']} threads"
     )
     axes.set_xlim(1, 1000)
     axes.set_ylim(10, 3 * peak)
-    axes.grid(color="#e2e8f0")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(ROOT / "docs" / "images" / "roofline.png", dpi=120)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(visible=True)
+    style.write(ROOT / "docs" / "images" / "roofline.png", figure)
 
 
 if __name__ == "__main__":
