@@ -95,7 +95,18 @@ class Classifier:
     def load(
         cls, name_or_path: str | Path, *, engine: str = "torch", device: str = "auto"
     ) -> "Classifier":
-        """Weights by the name of those in the box, or from a file or a run folder.
+        """Pretrained weights by their name, or those of a file or a run folder.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            As `lenet.load_checkpoint` takes it.
+        engine : {"torch", "fused", "auto"}
+        device : {"auto", "cpu", "cuda"}
+
+        Returns
+        -------
+        classifier : Classifier
 
         Raises
         ------
@@ -119,15 +130,32 @@ class Classifier:
         top : int
             How many classes `Prediction.top` lists.
 
+        Returns
+        -------
+        prediction : Prediction
+
         Raises
         ------
         PictureError
             When the picture cannot be read.
+        InputError
+            When `top` is less than 1.
         """
         return self.predict_many([picture], top=top)[0]
 
     def predict_many(self, pictures: Iterable[Picture], *, top: int = 3) -> list[Prediction]:
         """What each of many pictures shows, scored together.
+
+        Parameters
+        ----------
+        pictures : iterable of path, bytes, PIL.Image.Image or numpy array
+        top : int
+            How many classes each prediction lists.
+
+        Returns
+        -------
+        predictions : list of Prediction
+            In the order of the pictures.
 
         Raises
         ------
@@ -148,7 +176,7 @@ class Classifier:
         ----------
         ink : (N, 28, 28) uint8, paper = 0, full ink = 255
         top : int
-            How many classes each prediction names.
+            How many classes each prediction lists.
 
         Returns
         -------
