@@ -65,13 +65,13 @@ def main() -> None:
     for seed in range(arguments.seeds):
         seeded = dataclasses.replace(recipe, seed=seed)
         network = lenet.build_network(arguments.network, num_classes=len(splits.class_names))
-        network, history, state = train(network, splits, seeded, engine=engine)
         preprocessing = seeded.preprocessing(splits)
+        state = train(network, splits, seeded, preprocessing, engine=engine)
         row: dict[str, Any] = {
             "seed": seed,
             "epochs_run": state.epoch,
             "best_epoch": state.best_epoch,
-            "seconds": round(history[-1].elapsed_seconds, 2),
+            "seconds": round(state.history[-1].elapsed_seconds, 2),
         }
         for part in held_out[:2] if arguments.validation_only else held_out:
             split = splits.part(part)

@@ -18,7 +18,7 @@ from lenet.engines import select_engine
 from lenet.files import write_atomic
 from lenet.machine import describe_machine
 from lenet.networks import build_network
-from lenet.training.loop import flatten
+from lenet.training.optimizers import flatten
 
 ROOT = Path(__file__).resolve().parent.parent
 

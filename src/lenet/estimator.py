@@ -166,13 +166,12 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
         changes = {name: value for name, value in wishes.items() if value is not None}
         recipe = dataclasses.replace(recipe, seed=seed, **changes)
-        self.network_, self.history_, _ = train(
-            build_network(self.network, num_classes=len(self.classes_)),
-            splits,
-            recipe,
-            engine=select_engine(self.engine, self.device),
-        )
+        self.network_ = build_network(self.network, num_classes=len(self.classes_))
         self.preprocessing_ = recipe.preprocessing(splits)
+        engine = select_engine(self.engine, self.device)
+        self.history_ = train(
+            self.network_, splits, recipe, self.preprocessing_, engine=engine
+        ).history
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803

@@ -14,7 +14,7 @@ from lenet.engines import select_engine
 from lenet.errors import ShapeError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
-from lenet.training.loop import flatten
+from lenet.training.optimizers import flatten
 
 pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -16,7 +17,8 @@ from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, LenetError
 from lenet.networks import build_network
 from lenet.training import loop
-from lenet.training.loop import choose_optimizer, measure, train
+from lenet.training.loop import train
+from lenet.training.optimizers import choose_optimizer
 from lenet.training.recipes import Recipe
 
 PLAIN = Recipe("plain", epochs=3, learning_rate=0.002, batch_size=64, initialization="kaiming")
@@ -67,6 +69,12 @@ class Watching(Engine):
         return scores
 
 
+def trained(splits, recipe, engine, name="modern", *, state=None, on_epoch=None, **options):
+    """A new network with the best weights of its training, and the state at the end."""
+    network = build_network(name, **options)
+    return network, train(network, splits, recipe, engine=engine, state=state, on_epoch=on_epoch)
+
+
 def same(a, b) -> bool:
     a, b = a.state_dict(), b.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
@@ -74,10 +82,9 @@ def same(a, b) -> bool:
 
 def test_it_learns(digits, engine):
     recipe = dataclasses.replace(RICH, epochs=8)
-    network, history, state = train(build_network("modern"), digits, recipe, engine=engine)
-    assert history[-1].validation_accuracy > 0.8
-    assert history[-1].validation_loss < history[0].validation_loss
-    assert state.history is history
+    network, state = trained(digits, recipe, engine)
+    assert state.best.validation_accuracy > 0.8
+    assert state.history[-1].validation_loss < state.history[0].validation_loss
     assert not network.training
 
 
@@ -115,7 +122,7 @@ def test_an_image_of_the_last_partial_batch_counts_as_much_as_any(digits, engine
 
     monkeypatch.setattr(loop, "choose_optimizer", watched)
     watching = Watching(engine)
-    network, _, _ = train(build_network("modern"), few, recipe, engine=watching)
+    network, _ = trained(few, recipe, watching)
     (_, last) = watching.batches
     images = engine.gather(
         torch.from_numpy(five.images), torch.tensor(last), recipe.preprocessing(few)
@@ -126,12 +133,40 @@ def test_an_image_of_the_last_partial_batch_counts_as_much_as_any(digits, engine
 
 
 def test_train_figures_are_means_over_images_not_over_batches(digits, engine):
-    scores = torch.tensor([[9.0, 0.0], [0.0, 9.0], [9.0, 0.0]])
-    loss, accuracy = measure(scores, torch.tensor([0, 1, 1]))
-    assert accuracy == 2 / 3
-    assert loss == pytest.approx(9 / 3, abs=1e-3)
-    _, history, _ = train(build_network("modern"), digits, PLAIN, engine=engine)
-    assert round(history[0].train_accuracy * 330) == pytest.approx(history[0].train_accuracy * 330)
+    """Others averaged the batches' means: the images of a short one then weigh more."""
+    few = Split(digits.train.images[:65], digits.train.labels[:65])
+    recipe = dataclasses.replace(PLAIN, epochs=1, optimizer="sgd", learning_rate=1e-9)
+
+    class Poisoned(Watching):
+        """Scores of the short batch, of one image, that could not be worse."""
+
+        def backprop(self, *arguments, **options):
+            backprop = super().backprop(*arguments, **options)
+
+            def poisoned(indices, matrices=None):
+                scores = backprop(indices, matrices)
+                if len(indices) == 1:
+                    scores[0] = 0
+                    scores[0, few.labels[int(indices)]] = -1000
+                return scores
+
+            return poisoned
+
+    watching = Poisoned(engine)
+    splits = dataclasses.replace(digits, train=few)
+    network, state = trained(splits, recipe, watching)
+    images = torch.from_numpy(recipe.preprocessing(splits).apply(few.images))
+    (alone,) = watching.batches[-1]
+    others = np.arange(65) != alone
+    with torch.no_grad():
+        scores = network(images)[others]
+    labels = torch.from_numpy(few.labels[others])
+    n_right = int((scores.argmax(1) == labels).sum())
+    epoch = state.history[0]
+    assert epoch.train_accuracy == n_right / 65
+    of_one = 1000 + math.log(9)
+    total = float(functional.cross_entropy(scores, labels, reduction="sum")) + of_one
+    assert epoch.train_loss == pytest.approx(total / 65, rel=1e-5)
 
 
 def test_the_test_part_is_never_looked_at(digits, engine):
@@ -140,9 +175,9 @@ def test_the_test_part_is_never_looked_at(digits, engine):
         digits, test=Split(np.zeros((3, 28, 28), np.uint8), np.array([99, -1, 7]))
     )
     watching = Watching(engine)
-    a, _, _ = train(build_network("modern"), poisoned, PLAIN, engine=watching)
+    a, _ = trained(poisoned, PLAIN, watching)
     assert all(ink is poisoned.validation.images for ink in watching.scored)
-    b, _, _ = train(build_network("modern"), digits, PLAIN, engine=engine)
+    b, _ = trained(digits, PLAIN, engine)
     assert same(a, b)
 
 
@@ -150,13 +185,13 @@ def test_the_test_part_is_never_looked_at(digits, engine):
 @pytest.mark.parametrize("name", ["auto", "torch"])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(digits, recipe, name):
     engine = select_engine(name, "cpu")
-    a, _, _ = train(build_network("modern", **OPTIONS), digits, recipe, engine=engine)
+    a, _ = trained(digits, recipe, engine, **OPTIONS)
     torch.rand(7)
     np.random.random(7)  # noqa: NPY002 (the global generators must not matter)
-    b, _, _ = train(build_network("modern", **OPTIONS), digits, recipe, engine=engine)
+    b, _ = trained(digits, recipe, engine, **OPTIONS)
     assert same(a, b)
     other = dataclasses.replace(recipe, seed=1)
-    c, _, _ = train(build_network("modern", **OPTIONS), digits, other, engine=engine)
+    c, _ = trained(digits, other, engine, **OPTIONS)
     assert not same(a, c)
 
 
@@ -168,11 +203,11 @@ def test_the_global_generators_are_left_as_they_were(digits, engine):
 
 
 def test_what_the_network_held_before_does_not_matter(digits, engine):
-    fresh, _, _ = train(build_network("modern", **OPTIONS), digits, RICH, engine=engine)
+    fresh, _ = trained(digits, RICH, engine, **OPTIONS)
     used = build_network("modern", **OPTIONS)
     train(used, digits, PLAIN, engine=engine)
-    again, _, _ = train(used, digits, RICH, engine=engine)
-    assert same(fresh, again)
+    train(used, digits, RICH, engine=engine)
+    assert same(fresh, used)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -182,18 +217,13 @@ def test_going_on_from_any_epoch_gives_the_same_bits(digits, engine, name, optim
     options = OPTIONS if name == "modern" else {}
     recipe = dataclasses.replace(RICH, optimizer=optimizer)
     states = []
-    through, history, last = train(
-        build_network(name, **options),
-        digits,
-        recipe,
-        engine=engine,
-        on_epoch=lambda epoch, state: states.append(state),
+    through, last = trained(
+        digits, recipe, engine, name, on_epoch=lambda _, state: states.append(state), **options
     )
-    resumed, again, state = train(
-        build_network(name, **options), digits, recipe, engine=engine, state=states[stop - 1]
-    )
+    resumed, state = trained(digits, recipe, engine, name, state=states[stop - 1], **options)
     assert same(through, resumed)
-    assert [e.validation_loss for e in again] == [e.validation_loss for e in history]
+    losses = [[epoch.validation_loss for epoch in each.history] for each in (state, last)]
+    assert losses[0] == losses[1]
     assert state.best_epoch == last.best_epoch
     assert state.tensors.keys() == last.tensors.keys()
     for key in state.tensors:
@@ -201,26 +231,25 @@ def test_going_on_from_any_epoch_gives_the_same_bits(digits, engine, name, optim
 
 
 def test_going_on_after_the_last_epoch_only_gives_the_best_weights(digits, engine):
-    through, _, last = train(build_network("modern"), digits, PLAIN, engine=engine)
-    again, history, _ = train(build_network("modern"), digits, PLAIN, engine=engine, state=last)
+    through, last = trained(digits, PLAIN, engine)
+    again, state = trained(digits, PLAIN, engine, state=last)
     assert same(through, again)
-    assert len(history) == PLAIN.epochs
+    assert state is last
 
 
 def test_the_best_weights_are_not_overwritten_by_worse_ones(digits, engine):
     """Others saved "best" after every epoch."""
     wild = dataclasses.replace(PLAIN, epochs=6, learning_rate=0.03, optimizer="adam")
     measured = {}
-    network, history, state = train(
-        build_network("modern"),
+    network, state = trained(
         digits,
         wild,
-        engine=engine,
+        engine,
         on_epoch=lambda epoch, state: measured.setdefault(epoch.epoch, state.part("network")),
     )
-    best = max(history, key=lambda e: (e.validation_accuracy, -e.validation_loss))
-    assert state.best_epoch == best.epoch
-    assert history[-1].epoch != best.epoch, "choose a wilder recipe: the last epoch was the best"
+    best = max(state.history, key=lambda e: (e.validation_accuracy, -e.validation_loss))
+    assert state.best == best
+    assert state.history[-1] != best, "choose a wilder recipe: the last epoch was the best"
     kept = network.state_dict()
     assert all(torch.equal(kept[key], measured[best.epoch][key]) for key in kept)
     scores = engine.scores(network, digits.validation.images, wild.preprocessing(digits))
@@ -230,29 +259,24 @@ def test_the_best_weights_are_not_overwritten_by_worse_ones(digits, engine):
 
 def test_averaged_weights_are_what_is_measured_and_kept(digits, engine):
     recipe = dataclasses.replace(PLAIN, weight_average=0.99, epochs=2)
-    network, history, state = train(build_network("modern"), digits, recipe, engine=engine)
+    network, state = trained(digits, recipe, engine)
     assert not torch.equal(state.part("average")["c1.weight"], state.part("network")["c1.weight"])
     scores = engine.scores(network, digits.validation.images, recipe.preprocessing(digits))
     right = (scores.argmax(1) == digits.validation.labels).mean()
-    assert right == history[state.best_epoch - 1].validation_accuracy
+    assert right == state.best.validation_accuracy
 
 
 def test_patience_ends_a_training_that_gets_no_better(digits, engine):
     hopeless = dataclasses.replace(PLAIN, epochs=50, learning_rate=1e-12, patience=2)
-    _, history, state = train(build_network("modern"), digits, hopeless, engine=engine)
-    assert len(history) == state.best_epoch + 2 < 50
+    _, state = trained(digits, hopeless, engine)
+    assert state.epoch == state.best_epoch + 2 < 50
 
 
 def test_without_validation_images_the_last_epoch_is_kept(digits, engine):
     nothing = Split(digits.train.images[:0], digits.train.labels[:0])
-    _, history, state = train(
-        build_network("modern"),
-        dataclasses.replace(digits, validation=nothing),
-        PLAIN,
-        engine=engine,
-    )
+    _, state = trained(dataclasses.replace(digits, validation=nothing), PLAIN, engine)
     assert state.best_epoch == PLAIN.epochs
-    assert all(math.isnan(epoch.validation_accuracy) for epoch in history)
+    assert all(math.isnan(epoch.validation_accuracy) for epoch in state.history)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -265,8 +289,8 @@ def test_a_training_that_diverges_ends_in_one_clear_error(digits, engine, optimi
 def test_a_batch_larger_than_the_set_is_the_set(digits, engine):
     large = dataclasses.replace(PLAIN, batch_size=10_000)
     exact = dataclasses.replace(PLAIN, batch_size=330)
-    a, _, _ = train(build_network("modern"), digits, large, engine=engine)
-    b, _, _ = train(build_network("modern"), digits, exact, engine=engine)
+    a, _ = trained(digits, large, engine)
+    b, _ = trained(digits, exact, engine)
     assert same(a, b)
 
 
@@ -283,12 +307,30 @@ def test_data_that_do_not_fit_the_network_are_refused(digits, engine):
         train(build_network("modern"), dataclasses.replace(digits, train=odd), PLAIN, engine=engine)
 
 
-def test_engines_that_differ_only_in_speed_learn_the_same(digits):
-    recipe = dataclasses.replace(PLAIN, epochs=1)
-    _, (auto,), _ = train(
-        build_network("modern"), digits, recipe, engine=select_engine("auto", "cpu")
-    )
-    _, (plain,), _ = train(
-        build_network("modern"), digits, recipe, engine=select_engine("torch", "cpu")
-    )
-    assert auto.validation_loss == pytest.approx(plain.validation_loss, rel=0.02)
+@pytest.mark.parametrize("options", [{}, OPTIONS], ids=["plain", "dropout and BatchNorm"])
+@pytest.mark.parametrize("name", ["auto", "torch"])
+def test_compiling_ahead_changes_nothing_and_is_told(digits, name, options, monkeypatch):
+    engine = select_engine(name, "cpu")
+    told = []
+    network = build_network("modern", **options)
+    train(network, digits, RICH, engine=engine, on_progress=told.append)
+    if engine.name == "torch":
+        assert told == []
+    else:
+        compiling, compiled = told
+        assert compiling == "compiling kernels for modern"
+        assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
+    monkeypatch.setattr(loop._Training, "compile", without_scoring(loop._Training.compile))
+    other, _ = trained(digits, RICH, engine, **options)
+    assert same(network, other)
+
+
+def without_scoring(compile_training):
+    """`compile` that scores nothing: what is scored in it must leave no trace."""
+
+    def compiling(training, tell):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Engine, "scores", lambda *arguments: None)
+            compile_training(training, tell)
+
+    return compiling

@@ -11,7 +11,6 @@ from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PREPARATIONS
 from lenet.errors import InputError
 from lenet.networks import NETWORKS
-from lenet.training.loop import choose_optimizer, learning_rate
 from lenet.training.recipes import RECIPES, SMALL, Recipe, default_recipe, find_recipe
 
 
@@ -96,30 +95,3 @@ def test_every_network_has_a_default(network, preparation):
 def test_no_default_for_what_is_no_network():
     with pytest.raises(InputError, match="lenet6"):
         default_recipe("lenet6")
-
-
-def test_a_constant_rate_is_constant():
-    assert {learning_rate(RECIPES["article"], p) for p in (0, 0.3, 0.999)} == {0.001}
-
-
-def test_one_cycle_rises_for_a_third_and_falls_to_nothing():
-    recipe = RECIPES["tuned"]
-    rates = [learning_rate(recipe, step / 1000) for step in range(1000)]
-    assert rates[0] == pytest.approx(recipe.learning_rate / 25)
-    assert max(rates) == pytest.approx(recipe.learning_rate)
-    assert rates.index(max(rates)) == 300
-    assert rates[:301] == sorted(rates[:301])
-    assert rates[300:] == sorted(rates[300:], reverse=True)
-    assert 0 < rates[-1] < recipe.learning_rate / 1e4
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_the_optimizer_takes_the_recipes_numbers(optimizer):
-    """Others accepted an argument and ignored it."""
-    from lenet.networks import build_network
-
-    recipe = Recipe("x", optimizer=optimizer, learning_rate=0.25, weight_decay=0.125)
-    built = choose_optimizer(recipe, build_network("tutorial").parameters())
-    assert type(built).__name__.lower() == optimizer
-    (group,) = built.param_groups
-    assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)

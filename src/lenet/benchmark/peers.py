@@ -21,7 +21,7 @@ from lenet.data.splits import Split
 from lenet.engines import Engine
 from lenet.export.onnx import onnx_model
 from lenet.networks import LeNet, build_network
-from lenet.training.loop import flatten
+from lenet.training.optimizers import flatten
 
 Work = Callable[[int], None]
 """Do so many steps of a contest's batch size."""

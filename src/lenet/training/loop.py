@@ -1,42 +1,50 @@
 """The training loop: a network, a data set in memory and a recipe become trained weights."""
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from lenet.data.distortions import Distortions
+from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
-from lenet.errors import DataError, InputError, LenetError
+from lenet.errors import DataError, LenetError
+from lenet.evaluation import count_errors, cross_entropies
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
-from lenet.training.history import Epoch, History, State
+from lenet.training.average import WeightAverage
+from lenet.training.history import Epoch, State
+from lenet.training.optimizers import (
+    choose_optimizer,
+    flatten,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from lenet.training.recipes import Recipe
 
 # What a generator is for, so that no two draw the same numbers from one seed.
 _INITIAL, _ORDER, _DROPOUT = range(3)
 
-_WARM_UP = 0.3
-_START = 1 / 25  # of the peak rate
-_MOMENTUM = 0.9
+_FEW = 16  # images that compile what scores many
 
 
 def train(
     network: LeNet,
     splits: Splits,
     recipe: Recipe,
+    preprocessing: Preprocessing | None = None,
     *,
     engine: Engine | None = None,
-    on_epoch: Callable[[Epoch, State], None] | None = None,
     state: State | None = None,
-) -> tuple[LeNet, History, State]:
+    on_epoch: Callable[[Epoch, State], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> State:
     """Train a network from the start that the recipe says; prints nothing, writes nothing.
 
     Everything random is drawn from the recipe's seed and the number of the epoch, so the same call
@@ -46,182 +54,207 @@ def train(
     Parameters
     ----------
     network : LeNet
-        Its weights are drawn anew, in place.
+        Its weights are drawn anew, in place; afterwards it has the best ones, on the CPU, and is in
+        evaluation mode.
     splits : Splits
         `train` to learn from, `validation` to choose the best epoch by. Without validation images
         the last epoch is the best.
     recipe : Recipe
+    preprocessing : Preprocessing, optional
+        ``recipe.preprocessing(splits)``, where that is known already.
     engine : Engine, optional
         What `lenet.engines.select_engine` chooses when not given.
-    on_epoch : callable, optional
-        Called after every epoch with its figures and the state.
     state : State, optional
         Where to go on.
+    on_epoch : callable, optional
+        Called after every epoch with its figures and the state.
+    on_progress : callable, optional
+        Told in a few words what is waited for before the first epoch.
 
     Returns
     -------
-    network : LeNet
-        The same object with the best weights, on the CPU, in evaluation mode.
-    history : tuple of Epoch
     state : State
+        The history, the best epoch, and all that a longer training would need to go on.
 
     Raises
     ------
     DataError
         When the data set and the network do not fit each other.
     LenetError
-        When the loss is not finite: the training has diverged.
+        When scores or weights are not finite: the training has diverged.
     """
-    _check(network, splits)
-    engine = engine or select_engine()
-    preprocessing = recipe.preprocessing(splits)
-    initialize(network, recipe.initialization, _torch_generator(recipe.seed, 0, _INITIAL))
-    average = copy.deepcopy(network) if recipe.weight_average else network
-    module = engine.compile(network)
-    measured = engine.compile(average) if recipe.weight_average else module
-    weights = flatten(network)
-    optimizer = choose_optimizer(recipe, [weights])
-    followed = [weights.detach(), *_statistics(network)]
-    averaged = followed
-    if recipe.weight_average:
-        averaged = [flatten(average).detach(), *_statistics(average)]
-    if state is not None:
-        network.load_state_dict(state.part("network"))
+    _check_fit(network, splits)
+    if state is None or not state.is_over(recipe):
+        preprocessing = preprocessing or recipe.preprocessing(splits)
+        training = _Training(network, splits, recipe, preprocessing, engine or select_engine())
+        if state is not None:
+            training.restore(state)
+        training.compile(on_progress or (lambda _: None))
+        before = state.history[-1].elapsed_seconds if state is not None else 0.0
+        began = time.perf_counter() - before
+        while state is None or not state.is_over(recipe):
+            state = training.run_epoch(state, began)
+            if on_epoch is not None:
+                on_epoch(state.history[-1], state)
+    network.cpu().load_state_dict(state.part("best"))
+    for parameter in network.parameters():  # no longer views of one tensor
+        parameter.data, parameter.grad = parameter.data.clone(), None
+    network.eval()
+    return state
+
+
+class _Training:
+    """A network on its way: all that an epoch needs, wired together once."""
+
+    def __init__(
+        self,
+        network: LeNet,
+        splits: Splits,
+        recipe: Recipe,
+        preprocessing: Preprocessing,
+        engine: Engine,
+    ) -> None:
+        self.network, self.splits, self.recipe = network, splits, recipe
+        self.preprocessing, self.engine = preprocessing, engine
+        generator = torch.Generator().manual_seed(_number(recipe.seed, 0, _INITIAL))
+        initialize(network, recipe.initialization, generator)
+        self.module = self.measured = engine.compile(network)
+        weights = flatten(network)
+        self.optimizer = choose_optimizer(recipe, [weights])
+        self.kept = network
+        self.average: WeightAverage | None = None
         if recipe.weight_average:
-            average.load_state_dict(state.part("average"))
-        _restore(optimizer, state.part("optimizer"))
+            self.average = WeightAverage(network, weights, recipe.weight_average)
+            self.kept = self.average.network
+            self.measured = engine.compile(self.kept)
+        self.n_images = len(splits.train)
+        self.batch_size = min(recipe.batch_size, self.n_images)
+        self.n_steps = math.ceil(self.n_images / self.batch_size)
 
-    ink = torch.from_numpy(splits.train.images).to(engine.device)
-    labels = torch.from_numpy(splits.train.labels).to(engine.device)
-    validation_labels = torch.from_numpy(splits.validation.labels)
-    n_images = len(labels)
-    batch_size = min(recipe.batch_size, n_images)
-    steps = math.ceil(n_images / batch_size)
-    backprop = engine.backprop(
-        module.train(),
-        ink,
-        labels,
-        preprocessing,
-        label_smoothing=recipe.label_smoothing,
-        # An image of a short batch counts for no more than any other.
-        weight=1 / batch_size,
-    )
-    update = engine.updater(optimizer)
-    cuda = [engine.device] if engine.device.type == "cuda" else []
+    def restore(self, state: State) -> None:
+        """Go on where `state` was taken."""
+        self.network.load_state_dict(state.part("network"))
+        if self.average is not None:
+            self.average.network.load_state_dict(state.part("average"))
+        restore_optimizer(self.optimizer, state.part("optimizer"))
 
-    history = state.history if state is not None else ()
-    before = history[-1].elapsed_seconds if history else 0.0
-    began = time.perf_counter()
-    while state is None or not state.is_over(recipe):
-        epoch = len(history)
+    def compile(self, tell: Callable[[str], None]) -> None:
+        """Compile whatever an epoch runs; weights, gradients and generators stay as they are."""
+        compiles = self.engine.name == "fused"
+        if compiles:
+            tell(f"compiling kernels for {self.network.name}")
         started = time.perf_counter()
-        rng = np.random.default_rng([recipe.seed, epoch, _ORDER])
-        order = torch.from_numpy(rng.permutation(n_images))
-        distortions = _draw(recipe.distortions, n_images, rng)
-        seen: list[Tensor] = []
-        module.train()
-        with torch.random.fork_rng(devices=cuda), engine.cores():
-            torch.manual_seed(_number(recipe.seed, epoch, _DROPOUT))
-            for step, first in enumerate(range(0, n_images, batch_size), epoch * steps):
-                batch = order[first : first + batch_size]
-                matrices = None if distortions is None else distortions[first : first + batch_size]
-                rate = learning_rate(recipe, step / (steps * recipe.epochs))
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                scores = backprop(batch, matrices)
-                update()
-                if recipe.weight_average:
-                    decay = min(recipe.weight_average, (1 + step) / (10 + step))
-                    torch._foreach_lerp_(averaged, followed, 1 - decay)
-                # Losses and accuracies are counted at the end, in one go over the whole epoch.
-                seen.append(scores)
-        trained = time.perf_counter()
-        if recipe.weight_average:
-            _copy_counters(network, average)
-        train_loss, train_accuracy = measure(torch.cat(seen), labels[order])
-        validation_scores = engine.scores(measured, splits.validation.images, preprocessing)
-        validation_loss, validation_accuracy = measure(
-            torch.from_numpy(validation_scores), validation_labels
+        self.backprop = self.engine.backprop(
+            self.module.train(),
+            torch.from_numpy(self.splits.train.images).to(self.engine.device),
+            torch.from_numpy(self.splits.train.labels).to(self.engine.device),
+            self.preprocessing,
+            label_smoothing=self.recipe.label_smoothing,
+            # An image of a short batch counts for no more than any other.
+            weight=1 / self.batch_size,
         )
-        figures = Epoch(
-            epoch=epoch + 1,
+        self.update = self.engine.updater(self.optimizer)
+        if compiles:
+            few = self.splits.train.images[:_FEW]
+            self.engine.scores(self.measured, few, self.preprocessing)
+            tell(f"compiled in {time.perf_counter() - started:.1f} s")
+
+    def run_epoch(self, before: State | None, began: float) -> State:
+        """One pass over the training images, then its figures, then the state after it."""
+        number = before.epoch if before is not None else 0
+        started = time.perf_counter()
+        order, scores = self._learn(number)
+        seconds = time.perf_counter() - started
+        if self.average is not None:
+            self.average.copy_counters()
+        validation_scores = self.engine.scores(
+            self.measured, self.splits.validation.images, self.preprocessing
+        )
+        rate = self.optimizer.param_groups[0]["lr"]
+        self._require_finite(number, rate, scores, validation_scores)
+        train_loss, train_accuracy = _measure(scores, self.splits.train.labels[order])
+        validation_loss, validation_accuracy = _measure(
+            validation_scores, self.splits.validation.labels
+        )
+        epoch = Epoch(
+            epoch=number + 1,
             learning_rate=rate,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
-            images_per_second=n_images / (trained - started),
-            elapsed_seconds=before + time.perf_counter() - began,
+            images_per_second=self.n_images / seconds,
+            elapsed_seconds=time.perf_counter() - began,
         )
-        _require_finite(figures, averaged)
-        history = (*history, figures)
-        state = _snapshot(history, state, network, average, optimizer)
-        if on_epoch is not None:
-            on_epoch(figures, state)
-    network.cpu().load_state_dict(state.part("best"))
-    for parameter in network.parameters():
-        parameter.data, parameter.grad = parameter.data.clone(), None
-    return network.eval(), history, state
+        return self._state_after(epoch, before)
 
+    def _learn(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Step through all the images once: their order, and their scores in that order."""
+        rng = np.random.default_rng([self.recipe.seed, number, _ORDER])
+        order = rng.permutation(self.n_images)
+        indices = torch.from_numpy(order)
+        matrices = _draw(self.recipe.distortions, self.n_images, rng)
+        cuda = [self.engine.device] if self.engine.device.type == "cuda" else []
+        seen: list[Tensor] = []
+        self.module.train()
+        with torch.random.fork_rng(devices=cuda), self.engine.cores():
+            torch.manual_seed(_number(self.recipe.seed, number, _DROPOUT))
+            for step in range(self.n_steps):
+                batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
+                chosen = None if matrices is None else matrices[batch]
+                seen.append(self._step(number * self.n_steps + step, indices[batch], chosen))
+        # Counted at the end, in one go over the whole epoch.
+        return order, torch.cat(seen).cpu().numpy()
 
-def flatten(network: LeNet) -> nn.Parameter:
-    """Move all that is trained into one tensor, and its gradients into another.
+    def _step(self, step: int, indices: Tensor, matrices: NDArray[np.float32] | None) -> Tensor:
+        """One update of the weights by some images; their scores before it."""
+        rate = learning_rate(self.recipe, step / (self.n_steps * self.recipe.epochs))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        scores = self.backprop(indices, matrices)
+        self.update()
+        if self.average is not None:
+            self.average.update(step)
+        return scores
 
-    An optimizer then makes one call for one tensor, where ten small ones cost more than their
-    arithmetic. The network's parameters become views of it.
-
-    Returns
-    -------
-    weights : (n,) float32
-        The parameters that require a gradient, one after another; `grad` holds theirs.
-    """
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    weights = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
-    weights.grad = torch.zeros_like(weights)
-    first = 0
-    for p in parameters:
-        part = slice(first, first + p.numel())
-        p.data = weights.detach()[part].view_as(p)
-        p.grad = weights.grad[part].view_as(p)
-        first = part.stop
-    return weights
-
-
-def choose_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer of a recipe; the loop sets its learning rate before every step."""
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    match recipe.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
-        case "sgd":
-            return torch.optim.SGD(
-                parameters, rate, _MOMENTUM, weight_decay=decay, nesterov=True, fused=True
+    def _require_finite(self, number: int, rate: float, *scores: NDArray[np.float32]) -> None:
+        tensors = (t for t in self.kept.state_dict().values() if t.is_floating_point())
+        if not (
+            all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+            and all(np.isfinite(each).all() for each in scores)
+        ):
+            raise LenetError(
+                f"the training diverged in epoch {number + 1}: weights or scores are no longer "
+                f"finite at a learning rate of {rate:.2g}; try a smaller learning rate"
             )
-    raise InputError(f"optimizer {recipe.optimizer!r} is unknown")
+
+    def _state_after(self, epoch: Epoch, before: State | None) -> State:
+        """The state with copies of all that changes; the best weights are the new ones or not."""
+        history = (*(before.history if before is not None else ()), epoch)
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors |= {f"optimizer.{k}": t for k, t in optimizer_tensors(self.optimizer).items()}
+        kept = self.kept.state_dict()
+        if self.average is not None:
+            tensors |= {f"average.{name}": t for name, t in kept.items()}
+        copies = {name: t.detach().to("cpu", copy=True) for name, t in tensors.items()}
+        if before is None or epoch.is_better(before.best):
+            best = {name: t.detach().to("cpu", copy=True) for name, t in kept.items()}
+            best_epoch = epoch.epoch
+        else:
+            best, best_epoch = before.part("best"), before.best_epoch
+        return State(history, best_epoch, copies | {f"best.{name}": t for name, t in best.items()})
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """The rate of a step, from how much of the training is behind it: 0 ≤ progress < 1."""
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    if progress < _WARM_UP:
-        rise = (1 - math.cos(math.pi * progress / _WARM_UP)) / 2
-        return recipe.learning_rate * (_START + (1 - _START) * rise)
-    fall = (progress - _WARM_UP) / (1 - _WARM_UP)
-    return recipe.learning_rate * (1 + math.cos(math.pi * fall)) / 2
-
-
-def measure(scores: Tensor, labels: Tensor) -> tuple[float, float]:
+def _measure(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
     """Mean cross-entropy and accuracy over all the images; NaN when there are none."""
-    if len(labels) == 0:
+    n = len(labels)
+    if n == 0:
         return math.nan, math.nan
-    n_right = int((scores.argmax(1) == labels).sum())
-    return float(functional.cross_entropy(scores, labels)), n_right / len(labels)
+    n_right = n - count_errors(scores, labels)
+    return float(cross_entropies(scores, labels).mean()), n_right / n
 
 
-def _check(network: LeNet, splits: Splits) -> None:
+def _check_fit(network: LeNet, splits: Splits) -> None:
     if len(splits.train) == 0:
         raise DataError(f"{splits.name} has no training images")
     if len(splits.class_names) != network.num_classes:
@@ -244,71 +277,6 @@ def _draw(
     return None if distortions == Distortions() else distortions.sample(n_images, rng)
 
 
-def _snapshot(
-    history: History,
-    before: State | None,
-    network: LeNet,
-    average: LeNet,
-    optimizer: torch.optim.Optimizer,
-) -> State:
-    """The state after the last epoch of `history`; `before` is the state after the one before."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= dict(_optimizer_tensors(optimizer))
-    kept = {f"best.{name}": tensor for name, tensor in average.state_dict().items()}
-    if average is not network:
-        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    copies = {name: t.detach().to("cpu", copy=True) for name, t in tensors.items()}
-    if before is None or history[-1].is_better(before.best):
-        best_epoch = len(history)
-        copies |= {name: tensor.detach().to("cpu", copy=True) for name, tensor in kept.items()}
-    else:
-        best_epoch = before.best_epoch
-        copies |= {name: before.tensors[name] for name in kept}
-    return State(history, best_epoch, copies)
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    for index, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            yield f"optimizer.{index}.{key}", value
-
-
-def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimizer the tensors that `_optimizer_tensors` took from one like it."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = tensor.clone()
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _statistics(network: LeNet) -> list[Tensor]:
-    """What belongs in a weight average beside parameters: BatchNorm's running statistics."""
-    return [t for t in network.buffers() if t.is_floating_point()]
-
-
-def _copy_counters(network: LeNet, average: LeNet) -> None:
-    """What cannot be averaged is copied: BatchNorm's number of batches."""
-    for name, tensor in average.state_dict().items():
-        if not tensor.is_floating_point():
-            tensor.copy_(network.state_dict()[name])
-
-
-def _require_finite(figures: Epoch, weights: list[Tensor]) -> None:
-    sizes = torch.stack(torch._foreach_norm(weights))
-    losses = (figures.train_loss, figures.validation_loss)
-    infinite = any(math.isinf(loss) for loss in losses) or math.isnan(figures.train_loss)
-    if infinite or not bool(torch.isfinite(sizes).all()):
-        raise LenetError(
-            f"the training diverged in epoch {figures.epoch}: train loss {figures.train_loss}, "
-            f"learning rate {figures.learning_rate:.2g}; try a smaller learning rate"
-        )
-
-
 def _number(seed: int, epoch: int, purpose: int) -> int:
     """A seed for torch's generators, independent for every epoch and purpose."""
     return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _torch_generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_number(seed, epoch, purpose))

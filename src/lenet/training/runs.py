@@ -31,11 +31,12 @@ from lenet.data.datasets import load_dataset
 from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, DataError, InputError, RunError
+from lenet.evaluation import error_rate
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
 from lenet.training.history import Epoch, State
-from lenet.training.loop import measure, train
+from lenet.training.loop import train
 from lenet.training.recipes import Recipe, default_recipe
 
 PLAN_FILE = "run.json"
@@ -238,22 +239,22 @@ def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run
 
     with _alone(run.folder):
         _remove_leftovers(run.folder)
-        network, history, state = train(
+        state = train(
             run.network, run.splits, run.recipe, engine=run.engine, on_epoch=keep, state=run.state
         )
-        run = dataclasses.replace(run, network=network, state=state)
+        run = dataclasses.replace(run, state=state)
         scores = {name: run.score(name) for name in ("train", "validation", "test")}
         accuracies = {f"{name}_accuracy": _accuracy(run, name, scores[name]) for name in scores}
         epochs = {"epochs_run": state.epoch, "best_epoch": state.best_epoch}
         results = {
             "run": str(run.folder),
-            "network": network.name,
+            "network": run.network.name,
             "data": run.splits.name,
             "recipe": run.recipe.name,
             "seed": run.recipe.seed,
             **epochs,
             **accuracies,
-            "seconds": round(history[-1].elapsed_seconds, 3),
+            "seconds": round(state.history[-1].elapsed_seconds, 3),
         }
         save_checkpoint(run.folder / MODEL_FILE, run.checkpoint({**epochs, **accuracies}))
         write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
@@ -396,8 +397,7 @@ def _save_best(run: Run, state: State) -> None:
 
 
 def _accuracy(run: Run, part: str, scores: NDArray[np.float32]) -> float:
-    labels = torch.from_numpy(run.splits.part(part).labels)
-    return measure(torch.from_numpy(scores), labels)[1]
+    return 1 - error_rate(scores, run.splits.part(part).labels)
 
 
 def _csv(state: State) -> str:
