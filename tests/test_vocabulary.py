@@ -150,6 +150,38 @@ def test_every_room_knows_every_name_of_the_vocabulary(attribute, name, build, r
         ROOMS[room](network)
 
 
+@pytest.mark.parametrize("room", [r for r in ROOMS if r != "fused"])
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        nn.AvgPool2d(3, 2, 1),
+        nn.AvgPool2d((3, 2), 2, (1, 0), count_include_pad=False),
+        nn.AvgPool2d(2, divisor_override=3),
+        nn.MaxPool2d(3, 2, 1),
+    ],
+    ids=str,
+)
+def test_a_known_layer_is_known_with_its_settings(pooling, room):
+    network = build_network("modern")
+    network.s2 = network.s4 = pooling
+    if room == "onnx" and getattr(pooling, "divisor_override", None):
+        with pytest.raises(InputError, match="divisor_override, got 3"):
+            ROOMS[room](network)
+    else:
+        ROOMS[room](network)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_layer_may_have_no_bias(room):
+    network = build_network("modern")
+    network.c1, network.f6 = nn.Conv2d(1, 6, 5, bias=False), nn.Linear(120, 84, bias=False)
+    if room == "fused":
+        with pytest.raises(InputError, match="c1, f6"):
+            ROOMS[room](network)
+    else:
+        ROOMS[room](network)
+
+
 # --- A user's own classes -------------------------------------------------------------------------
 
 

@@ -98,6 +98,14 @@ def test_batch_norm_starts_anew():
         assert int(norm.num_batches_tracked) == 0
 
 
+def test_batch_norm_without_weights_starts_anew_too():
+    network = build_network("modern")
+    network.norm1 = nn.BatchNorm2d(6, affine=False)
+    network(torch.randn(8, 1, 32, 32))
+    initialize(network, "torch", generator())
+    assert not network.norm1.running_mean.any()
+
+
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(InputError, match="orthogonal"):
         initialize(build_network("tutorial"), "orthogonal", generator())

@@ -202,6 +202,15 @@ def test_batch_norm_is_an_affine_layer():
     assert lenet.training
 
 
+@pytest.mark.parametrize("setting", ["affine", "track_running_stats"])
+def test_batch_norm_is_refused_where_it_is_another_layer(setting):
+    lenet = network("modern", batch_norm=True)
+    lenet.norm3 = nn.BatchNorm2d(16, **{setting: False}).double()
+    with pytest.raises(InputError, match=f"{setting}=False"):
+        curvature(lenet, *patterns(2), build_loss("cross-entropy"))
+    assert lenet.training
+
+
 def test_codes_that_learn_have_a_curvature_too():
     lenet = network(trainable_codes=True)
     images, labels = patterns(4)

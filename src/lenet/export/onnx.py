@@ -31,10 +31,13 @@ def onnx_model(network: LeNet) -> bytes:
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
-    operators = {}
-    for name, layer in network.named_children():
-        table = _OPERATORS if name in (*LAYERS, "squash") else _LEFT_OUT
-        operators[name] = look_up(table, name, layer, "this ONNX graph")
+    operators = {
+        name: look_up(_OPERATORS, name, getattr(network, name), "this ONNX graph")
+        for name in ("squash", *LAYERS)
+    }
+    for name, layer in network.named_modules(remove_duplicate=False):
+        if name and name not in operators:
+            look_up(_LEFT_OUT, name, layer, "this ONNX graph")
     if type(network) not in (Tutorial, Modern):
         raise InputError(f"{type(network).__name__} is a network this ONNX graph does not know")
     nodes, weights = [], []
@@ -129,4 +132,4 @@ _OPERATORS: dict[type[nn.Module], tuple[str, Callable[[Any], dict[str, Any]]]] =
 }
 
 # Between the layers: what evaluation passes through.
-_LEFT_OUT = dict.fromkeys((nn.Identity, nn.Dropout), ("Identity", _none))
+_LEFT_OUT: dict[type[nn.Module], None] = {nn.Identity: None, nn.Dropout: None}

@@ -54,9 +54,12 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
         (name, layer, look_up(_UNITS, name, layer, "initialization"))
         for name, layer in network.owners()
     ]
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
     with torch.no_grad():
         for name, layer, units_of in layers:
-            squash = None if name == LAYERS[-1] else network.squash
+            squash = None if name.split(".")[0] == LAYERS[-1] else network.squash
             for units in units_of(layer):
                 _DRAWS[scheme](units, squash, generator)
     return network
@@ -77,7 +80,8 @@ class _Units(NamedTuple):
 
 def _convolution(layer: nn.Conv2d) -> Iterator[_Units]:
     area = math.prod(layer.kernel_size)
-    yield _Units(layer.weight, layer.bias, layer.in_channels * area, layer.out_channels * area)
+    fan_in = layer.in_channels // layer.groups * area
+    yield _Units(layer.weight, layer.bias, fan_in, layer.out_channels * area)
 
 
 def _dense(layer: nn.Linear) -> Iterator[_Units]:
@@ -101,13 +105,8 @@ def _subsampling(layer: Subsampling) -> Iterator[_Units]:
     yield _Units(layer.coefficient, layer.bias, area, area, average)
 
 
-def _batch_norm(layer: nn.BatchNorm2d) -> Iterator[_Units]:
-    layer.reset_parameters()
+def _none(layer: nn.Module) -> Iterator[_Units]:
     return iter(())
-
-
-def _codes(layer: RadialBasisOutput) -> Iterator[_Units]:
-    return iter(())  # released or not, they start as the characters they are
 
 
 _UNITS: dict[type[nn.Module], Callable[[Any], Iterator[_Units]]] = {
@@ -115,8 +114,8 @@ _UNITS: dict[type[nn.Module], Callable[[Any], Iterator[_Units]]] = {
     nn.Linear: _dense,
     TableConvolution: _table,
     Subsampling: _subsampling,
-    nn.BatchNorm2d: _batch_norm,
-    RadialBasisOutput: _codes,
+    nn.BatchNorm2d: _none,  # the identity
+    RadialBasisOutput: _none,  # released or not, its codes start as the characters they are
 }
 
 

@@ -222,9 +222,3 @@ def look_up(table: Mapping[type[nn.Module], T], name: str, layer: nn.Module, roo
             f"it knows {known}"
         )
     return table[type(layer)]
-
-
-def pooled_area(layer: nn.AvgPool2d | nn.MaxPool2d) -> int:
-    """How many inputs an output of the pooling sees."""
-    size = layer.kernel_size
-    return size**2 if isinstance(size, int) else math.prod(size)

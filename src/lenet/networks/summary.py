@@ -16,7 +16,6 @@ from lenet.networks.layers import (
     Subsampling,
     TableConvolution,
     look_up,
-    pooled_area,
 )
 
 _NORMS = {"c1": "norm1", "c3": "norm3"}
@@ -142,7 +141,8 @@ def _subsampling(layer: Subsampling, units: int) -> tuple[int, int]:
 
 
 def _pooling(layer: nn.AvgPool2d | nn.MaxPool2d, units: int) -> tuple[int, int]:
-    return units * pooled_area(layer), 0
+    size = layer.kernel_size
+    return units * (size**2 if isinstance(size, int) else math.prod(size)), 0
 
 
 def _radial_basis(layer: RadialBasisOutput, units: int) -> tuple[int, int]:

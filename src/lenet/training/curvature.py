@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from lenet.errors import InputError
 from lenet.networks.frame import LeNet
@@ -21,7 +22,6 @@ from lenet.networks.layers import (
     Subsampling,
     TableConvolution,
     look_up,
-    pooled_area,
 )
 from lenet.training.losses import Loss
 
@@ -150,7 +150,7 @@ def curvature(network: LeNet, images: Tensor, labels: Tensor, loss: Loss) -> dic
         name: torch.zeros_like(p) if h is None else h / len(images)
         for (name, p), h in zip(parameters.items(), found, strict=True)
     }
-    if isinstance(network.output, RadialBasisOutput) and "output.centers" in diagonal:
+    if type(network.output) is RadialBasisOutput and "output.centers" in diagonal:
         f6 = layers["f6"].detach()
         diagonal["output.centers"] = _curvature_of_codes(network.output, f6, labels, loss)
     return diagonal
@@ -159,7 +159,7 @@ def curvature(network: LeNet, images: Tensor, labels: Tensor, loss: Loss) -> dic
 def _criterion(network: LeNet, layers: dict[str, Tensor], loss: Loss) -> tuple[Loss, Tensor]:
     """What is left of the network after the recursion's start, and the start."""
     output = network.output
-    if isinstance(output, RadialBasisOutput):
+    if type(output) is RadialBasisOutput:
         return lambda x, labels: loss(output(x), labels), layers["f6"]
     return loss, layers["output"]
 
@@ -199,11 +199,15 @@ def _squaring(network: LeNet) -> Iterator[None]:
         )
         return carried
 
-    own = "" in dict(network.owners())  # parameters of the network itself have no rule either
+    modules = dict(network.named_modules())
+    if "" not in dict(network.owners()):  # parameters of the network itself have no rule
+        del modules[""]
+    if type(network.output) is RadialBasisOutput:  # the criterion's
+        del modules["output"]
     layers = [
         layer
-        for name, layer in network.named_modules()
-        if (name or own) and look_up(_RULES, name, layer, "the curvature") is not None
+        for name, layer in modules.items()
+        if look_up(_RULES, name, layer, "the curvature") is not None
     ]
     hooks = [layer.register_forward_hook(square) for layer in layers]
     try:
@@ -247,12 +251,16 @@ def _max(layer: nn.MaxPool2d, x: Tensor, h: Tensor) -> list[Tensor]:
 
 
 def _average(layer: nn.AvgPool2d, x: Tensor, h: Tensor) -> list[Tensor]:
-    # The backward pass has divided by the area once; a squared weight divides twice.
-    area = layer.divisor_override or pooled_area(layer)
-    return [_product(layer(x), [x], h)[0] / area]
+    # All inputs of an output have one weight, 1/4 in a LeNet; the backward pass has it once.
+    ones = torch.ones_like(x[:1])
+    window = layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode
+    n_inputs = functional.avg_pool2d(ones, *window, divisor_override=1)
+    return _product(layer(x), [x], h * (layer(ones) / n_inputs))
 
 
 def _batch_norm(layer: nn.BatchNorm2d, x: Tensor, h: Tensor) -> list[Tensor]:
+    if not (layer.affine and layer.track_running_stats):
+        raise InputError(f"the curvature knows BatchNorm2d as it is by default, not {layer}")
     plain = {"weight": torch.ones_like(layer.weight), "bias": torch.zeros_like(layer.bias)}
     normal = functional_call(layer, plain, (x,))
     slope = _product(normal, [x], torch.ones_like(normal))[0] * layer.weight[:, None, None]
@@ -279,7 +287,7 @@ def _product(y: Tensor, of: list[Tensor], h: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(y, of, h))
 
 
-# None: passes on what it gets (Dropout in evaluation mode), holds others, or is the criterion's.
+# None: passes on what it gets (Dropout in evaluation mode), or holds others.
 _RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], list[Tensor]] | None] = {
     nn.Conv2d: _weighted,
     nn.Linear: _weighted,
@@ -296,5 +304,4 @@ _RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], list[Tensor]] | No
     nn.Dropout: None,
     nn.Flatten: None,
     nn.Sequential: None,
-    RadialBasisOutput: None,
 }
