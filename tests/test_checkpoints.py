@@ -15,8 +15,8 @@ from lenet import checkpoints
 from lenet.checkpoints import (
     MAX_BYTES,
     Checkpoint,
-    boxed_weights,
     load_checkpoint,
+    pretrained_weights,
     save_checkpoint,
 )
 from lenet.data.preprocessing import Preprocessing
@@ -300,14 +300,16 @@ def test_a_file_larger_than_any_lenet_is_refused_unread(path, monkeypatch):
 
 
 def test_what_does_not_exist_is_named_and_a_near_miss_suggested(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "boxed_weights", lambda: {"fashion-mnist": {}, "mnist": {}})
+    monkeypatch.setattr(
+        checkpoints, "pretrained_weights", lambda: {"fashion-mnist": {}, "mnist": {}}
+    )
     message = refused("fashion-mnits")
     assert "did you mean 'fashion-mnist'?" in message
     assert "did you mean" not in refused("/nowhere/at/all")
 
 
-def test_every_name_in_the_box_loads_and_has_a_card():
-    for name, card in boxed_weights().items():
+def test_all_pretrained_weights_load_and_have_a_card():
+    for name, card in pretrained_weights().items():
         assert card
         loaded = load_checkpoint(name)
         assert loaded.network.num_classes == len(loaded.class_names)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from lenet.checkpoints import Checkpoint, boxed_weights, save_checkpoint
+from lenet.checkpoints import Checkpoint, pretrained_weights, save_checkpoint
 from lenet.classifier import LOW_MARGIN, Classifier
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError, PictureError, ShapeError
@@ -178,8 +178,8 @@ def test_photographs_are_drawn_the_same_twice(mnist):
 
 
 def test_photographs_are_read(mnist):
-    if "mnist" not in boxed_weights():
-        pytest.skip("the mnist weights are not in the box yet")
+    if "mnist" not in pretrained_weights():
+        pytest.skip("lenet comes without weights for mnist")
     count = int(os.environ.get("LENET_PHOTOGRAPHS", "150"))
     photos = photographs.photographs(mnist.test.images, mnist.test.labels, count, seed=2)
     result = photographs.examine(Classifier.load("mnist"), photos)

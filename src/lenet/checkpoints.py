@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
+from lenet.data.splits import Splits
 from lenet.errors import CheckpointError, InputError, LenetError, suggestion
 from lenet.files import write_atomic
+from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
 from lenet.networks.tutorial import Tutorial, from_article, to_article
 
@@ -65,22 +67,65 @@ class Checkpoint:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = self.class_names
-        if len(names) != self.network.num_classes or len(set(names)) != len(names):
-            raise CheckpointError(
-                f"{self.network.num_classes} classes need as many different names, "
-                f"got {len(names)}: {', '.join(map(repr, names[:20]))}"
-            )
-        # A name is printed to terminals and into reports: no control characters.
-        odd = [name for name in names if not name or not name.isprintable()]
-        if odd:
-            raise CheckpointError(f"class names must be printable and not empty, got {odd[0]!r}")
+        check_class_names(self.class_names, self.network.num_classes)
         unknown = sorted(set(self.metadata) - set(_ADDITIONAL))
         if unknown:
             raise CheckpointError(
                 f"unknown metadata {', '.join(map(repr, unknown))}; "
                 f"known are {', '.join(_ADDITIONAL)}"
             )
+
+
+def check_class_names(names: Sequence[str], num_classes: int) -> None:
+    """Refuse names that a weight file cannot hold.
+
+    Raises
+    ------
+    CheckpointError
+        When there are not `num_classes` different ones, or one is empty or not printable.
+    """
+    if len(names) != num_classes or len(set(names)) != len(names):
+        raise CheckpointError(
+            f"{num_classes} classes need as many different names, "
+            f"got {len(names)}: {', '.join(map(repr, names[:20]))}"
+        )
+    # A name is printed to terminals and into reports: no control characters.
+    odd = [name for name in names if not name or not name.isprintable()]
+    if odd:
+        raise CheckpointError(f"class names must be printable and not empty, got {odd[0]!r}")
+
+
+def describe_origin(
+    splits: Splits,
+    *,
+    seed: int,
+    metrics: Mapping[str, Any],
+    recipe: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Where weights come from, as `Checkpoint.metadata`: the only writer of its keys.
+
+    Parameters
+    ----------
+    splits : Splits
+        What they were trained on.
+    seed : int
+    metrics : mapping of str to plain JSON values
+        How good they are, on which part.
+    recipe : mapping, optional
+        What `Recipe.to_dict` gives, where there is a recipe.
+
+    Returns
+    -------
+    metadata : dict
+        With the versions of the packages in use.
+    """
+    return {
+        **({"recipe": dict(recipe)} if recipe is not None else {}),
+        "seed": seed,
+        "data": {"name": splits.name, "sha256": splits.sha256},
+        "versions": {**list_versions(), "system": describe_system()},
+        "metrics": dict(metrics),
+    }
 
 
 def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -117,13 +162,13 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
-    """Trained weights by their name in the box, or from a file, or from a run folder.
+    """Pretrained weights by their name, or those of a file or a run folder.
 
     Parameters
     ----------
     name_or_path : str or Path
-        A name of `boxed_weights` (a file of that name is meant by ``./name``), a ``.safetensors``
-        file, a run folder, or a ``.pth`` state dict saved by the article's script.
+        A name in `pretrained_weights` (a file of that name is meant by ``./name``), a
+        ``.safetensors`` file, a run folder, or a ``.pth`` state dict saved by the article's script.
 
     Returns
     -------
@@ -140,21 +185,21 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     The article's file holds nothing but weights. Its preprocessing is taken to be what its text
     says: Fashion-MNIST, pixels / 255, padded from 28×28 to 32×32.
     """
-    box = boxed_weights()
-    if isinstance(name_or_path, str) and name_or_path in box:
+    pretrained = pretrained_weights()
+    if isinstance(name_or_path, str) and name_or_path in pretrained:
         file = resources.files("lenet.weights").joinpath(f"{name_or_path}.safetensors")
-        return _from_safetensors(file.read_bytes(), f"the weights {name_or_path!r} in the box")
+        return _from_safetensors(file.read_bytes(), f"the pretrained weights {name_or_path!r}")
     path = Path(name_or_path)
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise CheckpointError(f"{path} holds no {MODEL_FILE}: not a run, or one just begun")
         path = path / MODEL_FILE
     if not path.is_file():
-        hint = suggestion(str(name_or_path), box)
-        known = ", ".join(box) or "none"
+        hint = suggestion(str(name_or_path), pretrained)
+        known = ", ".join(pretrained) or "none"
         raise CheckpointError(
             f"no weights {str(name_or_path)!r}: neither a file, nor a run folder, "
-            f"nor in the box ({known}){hint}"
+            f"nor pretrained ({known}){hint}"
         )
     data = read_bounded(path)
     if path.suffix in _ARTICLE_SUFFIXES:
@@ -163,7 +208,7 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
 
 
 @cache
-def boxed_weights() -> dict[str, dict[str, Any]]:
+def pretrained_weights() -> dict[str, dict[str, Any]]:
     """The trained weights that come with the package: their names and cards.
 
     Returns

@@ -81,7 +81,7 @@ def test_what_the_machine_does_is_no_traceback(lenet_command, error, code, says,
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("lenet.checkpoints.boxed_weights", fail)
+    monkeypatch.setattr("lenet.checkpoints.pretrained_weights", fail)
     result = lenet_command("models")
     assert result.code == code
     assert says in result.err
@@ -92,7 +92,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
     def fail():
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("lenet.checkpoints.boxed_weights", fail)
+    monkeypatch.setattr("lenet.checkpoints.pretrained_weights", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["models"])
 

@@ -1,6 +1,6 @@
 """`lenet summary` and `lenet models`."""
 
-from lenet.checkpoints import boxed_weights
+from lenet.checkpoints import pretrained_weights
 
 
 def test_summary_shows_the_totals(lenet_command):
@@ -15,4 +15,4 @@ def test_summary_shows_the_totals(lenet_command):
 
 def test_models(lenet_command):
     assert lenet_command("models").code == 0
-    assert lenet_command("models", "--json").json == boxed_weights()
+    assert lenet_command("models", "--json").json == pretrained_weights()

@@ -68,6 +68,13 @@ def test_every_flag_reaches_the_plan(lenet_command, tmp_path):
     assert (plan["engine"], plan["device"], plan["network"]) == ("torch", "cpu", "tutorial")
 
 
+def test_the_papers_recipe_says_where_it_is_run(lenet_command, tmp_path):
+    result = lenet_command("train", "--recipe", "paper", "--out", tmp_path / "runs")
+    assert result.code == 2
+    assert "lenet reproduce" in result.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_resume_takes_no_other_plan(lenet_command, weights):
     result = lenet_command("train", "--resume", weights, "--epochs", 5, "--seed", 3)
     assert result.code == 2

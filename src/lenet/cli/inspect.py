@@ -51,9 +51,9 @@ def summary(
 
 def models(as_json: Json = False) -> None:
     """List the pretrained networks, and what is known of them."""
-    from lenet.checkpoints import boxed_weights
+    from lenet.checkpoints import pretrained_weights
 
-    cards = boxed_weights()
+    cards = pretrained_weights()
     if as_json:
         show_json(cards)
         return

@@ -16,6 +16,7 @@ from lenet.figures.text import clock, percent
 
 if TYPE_CHECKING:
     from lenet.training.history import Epoch
+    from lenet.training.recipes import Recipe
     from lenet.training.runs import Run
 
 
@@ -62,7 +63,6 @@ def train(
     """Train a network; everything goes into a run folder, with a report."""
     from lenet.engines import select_engine
     from lenet.training import runs
-    from lenet.training.recipes import find_recipe
 
     if resume is not None:
         _refuse_another_plan(context, resume)
@@ -81,7 +81,7 @@ def train(
             network,
             out=out,
             engine=select_engine(engine, device),
-            recipe=find_recipe(recipe) if recipe is not None else None,
+            recipe=_recipe(recipe) if recipe is not None else None,
             changes={name: value for name, value in changes.items() if value is not None},
         )
     run = _finish(run)
@@ -89,6 +89,17 @@ def train(
         show_json(run.results)
     else:
         _show_run(run)
+
+
+def _recipe(name: str) -> "Recipe":
+    from lenet.training.recipes import find_recipe
+
+    if name == "paper":
+        raise InputError(
+            "recipe 'paper' learns one pattern at a time, sixteen networks side by side: "
+            "run it with lenet reproduce; lenet train has 'minibatch' for the same network"
+        )
+    return find_recipe(name)
 
 
 def _refuse_another_plan(context: typer.Context, resume: Path) -> None:

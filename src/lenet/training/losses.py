@@ -1,4 +1,4 @@
-"""What training makes small: functions of scores and labels, the 1998 ones among them."""
+"""Loss functions of scores and labels: cross-entropy, and those of 1998."""
 
 from collections.abc import Callable
 

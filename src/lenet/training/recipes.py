@@ -17,13 +17,13 @@ from lenet.networks.initialization import SCHEMES
 SMALL = 10_000
 """Training images below which a set gets smaller batches and more epochs."""
 
+_LOSS = "cross-entropy"
 _NO_DISTORTIONS = Distortions()
 _CHOICES = {
     "optimizer": ("adam", "adamw", "sgd"),
     "schedule": ("constant", "one-cycle"),
     "initialization": SCHEMES,
     "pixels": ("unit", "standardized", "1998"),
-    "loss": ("cross-entropy",),
 }
 
 
@@ -56,7 +56,6 @@ class Recipe:
     weight_average : float
         Decay per step of a running average of the weights, which is then what is measured and
         kept; 0 for none. Early on the decay is smaller: (1 + step) / (10 + step).
-    loss : {"cross-entropy"}
     seed : int
         Of the initial weights, the order, the distortions and Dropout.
     patience : int, optional
@@ -80,7 +79,6 @@ class Recipe:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     weight_average: float = 0.0
-    loss: str = "cross-entropy"
     seed: int = 0
     patience: int | None = None
 
@@ -131,15 +129,19 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
-        """What `to_dict` gave.
+        """What `to_dict` gave, in this version or an older one.
 
         Raises
         ------
         InputError
             When a field is unknown or a value out of range.
         """
+        fields = dict(values)
+        # Recipes once named their loss, and there was one.
+        if fields.pop("loss", _LOSS) != _LOSS:
+            raise InputError(f"not a recipe: loss {values['loss']!r}, where all have {_LOSS}")
         try:
-            return cls(**{**values, "distortions": Distortions(**values["distortions"])})
+            return cls(**{**fields, "distortions": Distortions(**fields["distortions"])})
         except (TypeError, KeyError) as error:
             raise InputError(f"not a recipe: {error}") from error
 
@@ -227,11 +229,6 @@ def find_recipe(name: str) -> Recipe:
     InputError
         When there is none of that name; a near miss is suggested.
     """
-    if name == "paper":
-        raise InputError(
-            "recipe 'paper' learns one pattern at a time, sixteen networks side by side: "
-            "run it with lenet reproduce; lenet train has 'minibatch' for the same network"
-        )
     if name not in RECIPES:
         hint = suggestion(name, RECIPES)
         raise InputError(f"recipe {name!r} is unknown; use one of {', '.join(RECIPES)}{hint}")
