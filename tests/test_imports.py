@@ -38,6 +38,7 @@ ORDER = (
 )
 DOOR = {"__init__", "__main__"}  # opens every room; belongs to none
 MAY_PRINT = {"cli"}
+PROGRAMS = {"benchmark/first_use", "benchmark/training_memory"}  # answer who started them
 MAY_WRITE = {
     "files",
     "data",
@@ -136,7 +137,7 @@ def test_only_the_command_line_prints(module: str) -> None:
         if (isinstance(node, ast.Call) and ast.unparse(node.func) == "print")
         or (isinstance(node, ast.Attribute) and ast.unparse(node) in {"sys.stdout", "sys.stderr"})
     ]
-    assert not prints
+    assert not prints or module in PROGRAMS
     assert not [name for _, name in imports(tree, module) if name.split(".")[0] == "rich"]
 
 

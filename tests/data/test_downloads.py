@@ -15,7 +15,7 @@ import pytest
 
 from lenet.data.catalogue import DATASETS, Dataset, OfficialFile
 from lenet.data.datasets import load_dataset
-from lenet.data.downloads import fetch_dataset, verify_dataset
+from lenet.data.downloads import explain_absence, fetch_dataset, verify_dataset
 from lenet.errors import DataError, DownloadError
 
 RNG = np.random.default_rng(0)
@@ -219,6 +219,15 @@ def test_verify_downloads_nothing(tiny, tmp_path):
         assert not requests
     assert [check.state for check in checks] == ["missing"] * 4
     assert checks[0].path == tmp_path / "cache" / "tiny" / "train-images.gz"
+
+
+def test_what_is_not_here_is_said_without_a_download(tiny):
+    with serving(good) as (mirror, requests):
+        tiny(mirror)
+        assert explain_absence("tiny") == "tiny is missing, `lenet data get tiny` fetches it"
+        assert not requests
+        fetch_dataset("tiny")
+        assert explain_absence("tiny") == ""
 
 
 def test_a_cache_that_cannot_be_written_is_named(tiny, monkeypatch, tmp_path):

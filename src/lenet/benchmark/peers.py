@@ -207,7 +207,7 @@ def _torch_training(who: str, contest: Contest, data: Split) -> Work:
 
 
 @dataclass(frozen=True)
-class _ArticleImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
+class ArticleImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """The lesson's data set, one image at a time: torchvision's `Resize(32)` and `ToTensor()`."""
 
     data: Split
@@ -226,7 +226,7 @@ class _ArticleImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
 def _article_training(contest: Contest, data: Split) -> Work:
     """The lesson's loop: a DataLoader as it comes, Adam as it comes."""
     loader = torch.utils.data.DataLoader(
-        _ArticleImages(data),
+        ArticleImages(data),
         batch_size=contest.batch_size,
         shuffle=True,
         drop_last=True,

@@ -1,7 +1,6 @@
-"""What a benchmark says: its rows, its table for people, its picture."""
+"""What a benchmark says: its speeds, and its table for people."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from lenet.networks import build_network
@@ -12,7 +11,7 @@ Task = Literal["training", "inference"]
 
 @dataclass(frozen=True)
 class Contest:
-    """One piece of work that every peer does: a row of the table for each of them."""
+    """One piece of work that every peer does: a `Speed` for each of them."""
 
     task: Task
     network: str
@@ -23,7 +22,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class Row:
+class Speed:
     """One peer's speed at one contest: the median over the rounds and its quartiles."""
 
     task: Task
@@ -82,15 +81,15 @@ class Benchmark:
         of all turns.
     memory_gb_per_second : float
         Copying what no cache holds, bytes read and written, 10⁹ a second; likewise.
-    rows : tuple of Row
+    rows : tuple of Speed
     stages : tuple of Stage
     left_out : dict of str to str
-        Peers that could not take part, and why.
+        Peers that could not take part, and `memory` where it could not be measured: why.
     compile_seconds : dict of str to float
         By network: what the first use in a fresh process costs beyond a warm one.
     training_memory_mb : float or None
         Peak memory of a training process with a set of Fashion-MNIST's size beyond
-        `import torch`, in 2²⁰ bytes; None where the system does not tell.
+        `import torch`, in 2²⁰ bytes; None where it cannot be measured, `left_out` says why.
     """
 
     machine: str
@@ -99,7 +98,7 @@ class Benchmark:
     engine: str
     peak_gflops: float
     memory_gb_per_second: float
-    rows: tuple[Row, ...]
+    rows: tuple[Speed, ...]
     stages: tuple[Stage, ...]
     left_out: dict[str, str] = field(default_factory=dict)
     compile_seconds: dict[str, float] = field(default_factory=dict)
@@ -109,17 +108,17 @@ class Benchmark:
         """Plain values, as `--json` prints them."""
         return asdict(self)
 
-    def contests(self) -> dict[Contest, list[Row]]:
-        """The rows of each contest, in the order they were run, the fastest first."""
+    def contests(self) -> dict[Contest, list[Speed]]:
+        """The speeds at each contest, the contests as they were run, the fastest first."""
         rows = sorted(self.rows, key=lambda row: -row.images_per_second)
         contests = dict.fromkeys(row.contest for row in self.rows)
         return {contest: [row for row in rows if row.contest == contest] for contest in contests}
 
-    def share_of_peak(self, row: Row) -> float:
-        """The part of the measured matrix-product peak that a row's arithmetic amounts to."""
-        flops = count_flops(build_network(row.network))
-        done = flops["forward"] + (flops["backward"] if row.task == "training" else 0)
-        return row.images_per_second * done / (self.peak_gflops * 1e9)
+    def share_of_peak(self, speed: Speed) -> float:
+        """The part of the measured matrix-product peak that a speed amounts to, 0 … 1."""
+        flops = count_flops(build_network(speed.network))
+        done = flops["forward"] + (flops["backward"] if speed.task == "training" else 0)
+        return speed.images_per_second * done / (self.peak_gflops * 1e9)
 
 
 def format_table(benchmark: Benchmark) -> str:
@@ -158,39 +157,3 @@ def format_table(benchmark: Benchmark) -> str:
         )
     lines += [f"left out: {who}: {why}" for who, why in benchmark.left_out.items()]
     return "\n".join(lines).rstrip()
-
-
-def draw(benchmark: Benchmark, path: Path) -> None:
-    """A bar for every row, a panel for every contest, as a PNG file."""
-    from matplotlib.figure import Figure
-
-    from lenet.figures.style import write
-
-    contests = benchmark.contests()
-    columns = min(3, len(contests))
-    lines = -(-len(contests) // columns)
-    figure = Figure(figsize=(4.6 * columns, 2.1 * lines + 0.5), layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for panel in panels[len(contests) :]:
-        panel.set_axis_off()
-    for panel, (contest, rows) in zip(panels, contests.items(), strict=False):
-        names = [row.who for row in reversed(rows)]
-        speeds = [row.images_per_second for row in reversed(rows)]
-        errors = [
-            [row.images_per_second - row.low for row in reversed(rows)],
-            [row.high - row.images_per_second for row in reversed(rows)],
-        ]
-        colours = ["#c2410c" if name.startswith("lenet") else "#94a3b8" for name in names]
-        bars = panel.barh(names, speeds, color=colours, xerr=errors, ecolor="#334155")
-        panel.bar_label(bars, [f" {speed:,.0f}" for speed in speeds], fontsize=8)
-        panel.set_title(str(contest), fontsize=9, loc="left")
-        panel.set_xlim(0, 1.3 * max(speeds))
-        panel.set_xticks([])
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle(
-        f"images per second · {benchmark.machine} · {benchmark.threads} thread"
-        + "s" * (benchmark.threads > 1),
-        fontsize=10,
-    )
-    write(path, figure)

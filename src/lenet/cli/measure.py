@@ -21,15 +21,19 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure the engine on this machine beside named peers, by turns, in one run."""
-    from lenet import benchmark
+    from lenet.benchmark.figures import draw_speeds
+    from lenet.benchmark.results import format_table
+    from lenet.benchmark.run import run_benchmark
+    from lenet.benchmark.scope import FULL, QUICK
+    from lenet.figures.style import write
 
-    result = benchmark.run_benchmark(benchmark.QUICK if quick else benchmark.FULL, say)
-    benchmark.draw(result, out)
+    result = run_benchmark(QUICK if quick else FULL, say)
+    write(out, draw_speeds(result))
     say(f"picture {out}")
     if as_json:
         show_json(result.to_dict())
     else:
-        for line in benchmark.format_table(result).splitlines():
+        for line in format_table(result).splitlines():
             show(line)
 
 
@@ -51,7 +55,8 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run the 1998 experiments on MNIST again, many seeds at once, beside the printed numbers."""
-    from lenet import benchmark, reproduction
+    from lenet import reproduction
+    from lenet.benchmark.limits import measure_limits
 
     told = 0.0
 
@@ -84,7 +89,7 @@ def reproduce(
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command goes on after the last pass") from None
-    limits = benchmark.measure_limits()
+    limits = measure_limits()
     say(
         f"{result.seconds:.0f} s of training: {result.gflops:.0f} GFLOP/s, "
         f"{result.gflops / limits.product_gflops:.0%} of this machine's matrix product; weights at "

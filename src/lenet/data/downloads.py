@@ -90,6 +90,20 @@ def verify_dataset(name: str) -> tuple[FileCheck, ...]:
     return tuple(_verify(dataset, file) for file in dataset.files)
 
 
+def explain_absence(name: str) -> str:
+    """Why a data set cannot be read without a download, in a few words; empty when it can.
+
+    Raises
+    ------
+    DataError
+        When the name is unknown.
+    """
+    for file in verify_dataset(name):
+        if file.state != "verified":
+            return f"{name} is {file.state}, `lenet data get {name}` fetches it"
+    return ""
+
+
 def _verify(dataset: Dataset, file: OfficialFile) -> FileCheck:
     places = _places(dataset, file)
     for path in places:

@@ -1,4 +1,4 @@
-"""Which patterns a pass sees, in which order: the rules of Sec. III.B, for every seed."""
+"""Which patterns a pass sees, and in which order, for every seed: the rules of the paper."""
 
 import numpy as np
 from numpy.typing import NDArray

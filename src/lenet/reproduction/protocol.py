@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet.checkpoints import Checkpoint, save_checkpoint
 from lenet.data.datasets import load_dataset
 from lenet.data.distortions import Distortions
-from lenet.data.downloads import verify_dataset
+from lenet.data.downloads import explain_absence
 from lenet.data.preprocessing import PAPER_1998
 from lenet.data.splits import Split, Splits
 from lenet.reproduction import studies
@@ -147,10 +147,8 @@ def _study(
 
 def _find_garments() -> tuple[NDArray[np.uint8] | None, dict[str, str]]:
     """Fashion-MNIST's test images if they are here, else why not; nothing is downloaded."""
-    for file in verify_dataset(_GARMENTS):
-        if file.state != "verified":
-            why = f"Fashion-MNIST is {file.state}, `lenet data get {_GARMENTS}` fetches it"
-            return None, {"garments": why}
+    if why := explain_absence(_GARMENTS):
+        return None, {"garments": why}
     return load_dataset(_GARMENTS, validation=0).test.images, {}
 
 
