@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lenet.engines import select_engine
+from lenet.engines import Engine, select_engine
+from lenet.errors import InputError
 from lenet.evaluation import evaluate
-from lenet.report import report_html, write_report
+from lenet.report import report_html, train_run, write_report
 from lenet.training.history import Epoch
 from lenet.training.recipes import default_recipe
-from lenet.training.runs import train_run
+from lenet.training.runs import create_run, finish_run
 
+REPORT = {"curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html"}
 STRANGE = ("$5 bill$", "<b>bold</b>", "七", "a" * 300, "[red]", "x_{1", "\u202eabc", "é", "8", "9")
 OVERFITS = [
     Epoch(1, 0.001, 0.3, 0.80, 0.50, 0.80, 1000.0, 2.0),
@@ -83,15 +85,18 @@ class TestReport:
         assert "max-width: 800px" in page
 
 
-def test_a_run_alone_gives_the_figures_and_the_page(tmp_path):
+def test_a_run_alone_gives_the_figures_and_the_page(tmp_path, monkeypatch):
     recipe = replace(default_recipe("tutorial"), epochs=1)
-    run = train_run("digits", "tutorial", recipe, out=tmp_path, engine=select_engine("torch"))
+    run = create_run("digits", "tutorial", recipe, out=tmp_path, engine=select_engine("torch"))
+    with pytest.raises(InputError, match="finish_run"):
+        write_report(run)
+    run = finish_run(run)
     before = set(run.folder.iterdir())
+    monkeypatch.setattr(Engine, "scores", pytest.fail)  # nothing is scored twice
     page = write_report(run)
     assert page == run.folder / "report.html"
-    assert {path.name for path in set(run.folder.iterdir()) - before} == {
-        "curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html",
-    }  # fmt: skip
+    written = set(run.folder.iterdir()) - before
+    assert {path.name for path in written} == REPORT
     found = Page(page.read_text("utf-8"))
     assert len(found.sources) == 5
     assert f"{100 * run.results['test_accuracy']:.2f} %" in found.text
@@ -102,3 +107,16 @@ def test_a_run_alone_gives_the_figures_and_the_page(tmp_path):
         run.splits.sha256[:16],
     ):
         assert fact in found.text
+
+
+def test_a_run_in_python_leaves_what_the_command_leaves(tmp_path):
+    recipe = replace(default_recipe("tutorial"), epochs=1)
+    epochs = []
+    run = train_run(
+        "digits", "tutorial", recipe, out=tmp_path, engine=select_engine("torch"),
+        on_epoch=epochs.append,
+    )  # fmt: skip
+    assert {path.name for path in run.folder.iterdir()} == {
+        "model.safetensors", "history.csv", "run.json", "state", *REPORT,
+    }  # fmt: skip
+    assert [epoch.epoch for epoch in epochs] == [1]

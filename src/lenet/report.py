@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.splits import Split
-from lenet.evaluation import Evaluation, evaluate
+from lenet.engines import Engine
+from lenet.errors import InputError
+from lenet.evaluation import Evaluation
 from lenet.figures.curves import draw_curves
 from lenet.figures.evaluation import draw_calibration, draw_confusion, draw_mistakes
 from lenet.figures.networks import draw_filters
@@ -21,7 +23,44 @@ from lenet.figures.text import duration, percent
 from lenet.files import write_atomic
 from lenet.networks.frame import LeNet
 from lenet.training.history import Epoch, diagnose, overfits
-from lenet.training.runs import Run
+from lenet.training.recipes import Recipe
+from lenet.training.runs import Run, create_run, finish_run
+
+
+def train_run(
+    data: str | Path = "digits",
+    network: str = "modern",
+    recipe: Recipe | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    out: str | Path = "runs",
+    engine: Engine | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> Run:
+    """Train in a new run folder and write its report: what `lenet train` does.
+
+    Parameters
+    ----------
+    data, network, recipe, options, out, engine
+        As `lenet.training.runs.create_run`.
+    on_epoch, on_progress
+        As `lenet.training.runs.finish_run`.
+
+    Returns
+    -------
+    run : Run
+        Finished; its folder is ``run.folder``.
+
+    Raises
+    ------
+    LenetError
+        As those two and `write_report`.
+    """
+    run = create_run(data, network, recipe, options=options, out=out, engine=engine)
+    run = finish_run(run, on_epoch, on_progress)
+    write_report(run)
+    return run
 
 
 def write_report(run: Run) -> Path:
@@ -30,18 +69,25 @@ def write_report(run: Run) -> Path:
     Parameters
     ----------
     run : Run
-        A finished one: `network` holds the best weights.
+        What `lenet.training.runs.finish_run` returned.
 
     Returns
     -------
     Path
         Of the page, in the run's folder.
+
+    Raises
+    ------
+    InputError
+        When the run is not finished.
+    LenetError
+        When a file cannot be written.
     """
-    assert run.state is not None
+    if run.state is None or run.test_scores is None:
+        raise InputError(f"{run.folder} is not finished: give finish_run's run to write_report")
     history, best_epoch = run.state.history, run.state.best_epoch
     test, class_names = run.splits.test, run.splits.class_names
-    scores = run.test_scores if run.test_scores is not None else run.score("test")
-    evaluation = evaluate(scores, test.labels, class_names)
+    scores, evaluation = run.test_scores, run.evaluation["test"]
     pictures = {
         "curves": to_png(draw_curves(history, best_epoch)),
         "confusion": to_png(draw_confusion(evaluation)),

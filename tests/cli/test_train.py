@@ -14,7 +14,8 @@ from PIL import Image
 
 TRAIN_KEYS = [
     "run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch", "train_accuracy",
-    "validation_accuracy", "test_accuracy", "seconds",
+    "validation_accuracy", "test_accuracy", "train_errors", "train_images", "validation_errors",
+    "validation_images", "test_errors", "test_images", "seconds",
 ]  # fmt: skip
 
 

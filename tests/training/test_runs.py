@@ -24,7 +24,7 @@ from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
 from lenet.training import runs
 from lenet.training.recipes import Recipe
-from lenet.training.runs import create_run, finish_run, open_run, train_run
+from lenet.training.runs import create_run, finish_run, open_run
 
 RECIPE = Recipe(
     "quick",
@@ -99,13 +99,19 @@ def test_the_results_are_those_of_the_saved_weights(finished, engine):
     assert results == finished.results
     assert list(results) == [
         *("run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch"),
-        *("train_accuracy", "validation_accuracy", "test_accuracy", "seconds"),
+        *("train_accuracy", "validation_accuracy", "test_accuracy"),
+        *("train_errors", "train_images", "validation_errors", "validation_images"),
+        *("test_errors", "test_images", "seconds"),
     ]
     checkpoint = load_checkpoint(finished.folder)
     for name in ("train", "validation", "test"):
         part = finished.splits.part(name)
         scores = engine.scores(checkpoint.network, part.images, checkpoint.preprocessing)
         assert results[f"{name}_accuracy"] == (scores.argmax(1) == part.labels).mean()
+        assert results[f"{name}_errors"] == (scores.argmax(1) != part.labels).sum()
+        assert results[f"{name}_images"] == len(part)
+        assert finished.evaluation[name].n_errors == results[f"{name}_errors"]
+    assert np.array_equal(finished.test_scores, scores)
     assert results["test_accuracy"] > 0.5
     best = finished.state.history[results["best_epoch"] - 1]
     assert results["validation_accuracy"] == best.validation_accuracy
@@ -139,6 +145,38 @@ def test_the_test_part_is_read_once_and_last(begun, monkeypatch):
     finish_run(begun)
     assert scored.count(len(begun.splits.test)) == 1
     assert scored[-1] == len(begun.splits.test)
+
+
+def test_preprocessing_is_computed_once(tmp_path, engine, monkeypatch):
+    """It walks all training images: an epoch's worth of time at every best epoch."""
+    computed = []
+    preprocessing = Recipe.preprocessing
+
+    def noting(recipe, splits):
+        computed.append(splits)
+        return preprocessing(recipe, splits)
+
+    monkeypatch.setattr(Recipe, "preprocessing", noting)
+    run = create_run("digits", "modern", RECIPE, out=tmp_path, engine=engine)
+    finish_run(run)
+    assert len(computed) == 1
+    assert load_checkpoint(run.folder).preprocessing == run.preprocessing
+    finish_run(open_run(run.folder))
+    assert len(computed) == 2
+
+
+def test_a_run_whose_plan_names_a_loss_goes_on(begun):
+    """Plans of version 0.1.0 do."""
+    path = begun.folder / "run.json"
+    plan = json.loads(path.read_text())
+    plan["recipe"]["loss"] = "cross-entropy"
+    path.write_text(json.dumps(plan))
+    opened = open_run(begun.folder)
+    assert opened.recipe == RECIPE
+    plan["recipe"]["loss"] = "hinge"
+    path.write_text(json.dumps(plan))
+    with pytest.raises(RunError, match="hinge"):
+        open_run(begun.folder)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
@@ -215,8 +253,14 @@ def test_a_torn_newest_state_falls_back_on_the_one_before(begun, finished):
 
 def test_a_finished_run_comes_back_as_it_is(finished, monkeypatch):
     monkeypatch.setattr(runs, "train", pytest.fail)
-    again = finish_run(open_run(finished.folder))
+    opened = open_run(finished.folder)
+    assert opened.evaluation == {}
+    before = {file: file.read_bytes() for file in finished.folder.rglob("*") if file.is_file()}
+    again = finish_run(opened)
+    assert {file: file.read_bytes() for file in before} == before
     assert again.results == finished.results
+    assert again.evaluation["test"].n_errors == finished.evaluation["test"].n_errors
+    assert finish_run(again) is again
     ours, theirs = again.network.state_dict(), finished.network.state_dict()
     assert all((ours[key] == theirs[key]).all() for key in theirs)
 
@@ -233,7 +277,7 @@ def test_runs_are_numbered_in_order(tmp_path, engine):
 
 
 def _make(out: Path, n: int) -> list[str]:
-    return [runs._new_folder(out, "digits-modern").name for _ in range(n)]
+    return [runs.make_folder(out, "digits-modern").name for _ in range(n)]
 
 
 def test_runs_begun_at_the_same_time_get_different_folders(tmp_path):
@@ -330,6 +374,6 @@ def test_no_arguments_are_enough(tmp_path, monkeypatch, engine):
         runs, "default_recipe", lambda *arguments: chosen.append(arguments) or RECIPE
     )
     monkeypatch.setattr(runs, "select_engine", lambda: engine)
-    run = train_run()
+    run = create_run()
     assert run.folder.resolve() == tmp_path / "runs" / "digits-modern-1"
     assert chosen == [("modern", "digit", len(run.splits.train))]

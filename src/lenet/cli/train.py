@@ -1,9 +1,9 @@
 """`lenet train`: a network trained into a run folder, with its report."""
 
 import contextlib
-import math
 import shlex
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,8 +134,8 @@ def _finish(run: "Run") -> "Run":
     elif done:
         say(f"going on after epoch {done}")
     try:
-        with _progress(run.recipe.epochs, done) as on_epoch:
-            run = finish_run(run, on_epoch)
+        with _progress(run.recipe.epochs, done) as (on_epoch, on_progress):
+            run = finish_run(run, on_epoch, on_progress)
         write_report(run)
     except KeyboardInterrupt:
         resume = f"lenet train --resume {shlex.quote(str(run.folder))}"
@@ -144,8 +144,10 @@ def _finish(run: "Run") -> "Run":
 
 
 @contextlib.contextmanager
-def _progress(epochs: int, done: int) -> Iterator[Callable[["Epoch"], None]]:
-    """A line for every epoch; on a terminal a bar with the time left below them."""
+def _progress(
+    epochs: int, done: int
+) -> Iterator[tuple[Callable[["Epoch"], None], Callable[[str], None]]]:
+    """A line for every epoch and for what is waited for; on a terminal a bar below them."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -173,24 +175,21 @@ def _progress(epochs: int, done: int) -> Iterator[Callable[["Epoch"], None]]:
             console.print(line, markup=False)
             bar.update(task, completed=epoch.epoch)
 
-        yield on_epoch
+        yield on_epoch, partial(console.print, markup=False)
 
 
 def _show_run(run: "Run") -> None:
-    assert run.results is not None
-    n_test = len(run.splits.test)
-    accuracy = run.results["test_accuracy"]
-    error = math.sqrt(accuracy * (1 - accuracy) / n_test)
-    n_errors = n_test - round(accuracy * n_test)
+    assert run.state is not None
+    test = run.evaluation["test"]
     show(
-        f"test accuracy {percent(accuracy)} ± {100 * error:.2f} "
-        f"({n_errors:,} of {n_test:,} images wrong); "
-        f"validation {percent(run.results['validation_accuracy'])}, "
-        f"train {percent(run.results['train_accuracy'])}"
+        f"test accuracy {percent(test.accuracy)} ± {100 * test.standard_error:.2f} "
+        f"({test.n_errors:,} of {test.n_images:,} images wrong); "
+        f"validation {percent(run.evaluation['validation'].accuracy)}, "
+        f"train {percent(run.evaluation['train'].accuracy)}"
     )
     show(
-        f"best epoch {run.results['best_epoch']} of {run.results['epochs_run']}, "
-        f"{run.results['seconds']:.1f} s of training"
+        f"best epoch {run.state.best_epoch} of {run.state.epoch}, "
+        f"{run.state.history[-1].elapsed_seconds:.1f} s of training"
     )
     show(f"report: {run.folder / 'report.html'}")
     show(f"use it: lenet predict PICTURE --weights {shlex.quote(str(run.folder))}")

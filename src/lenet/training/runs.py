@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from lenet.checkpoints import (
     MODEL_FILE,
     Checkpoint,
+    check_class_names,
+    describe_origin,
     load_checkpoint,
     pack,
     read_bounded,
@@ -28,10 +30,11 @@ from lenet.checkpoints import (
 )
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
+from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import CheckpointError, DataError, InputError, RunError
-from lenet.evaluation import error_rate
+from lenet.evaluation import Evaluation, evaluate
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
@@ -42,6 +45,7 @@ from lenet.training.recipes import Recipe, default_recipe
 PLAN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FOLDER = "state"
+PARTS = ("train", "validation", "test")
 
 _FORMAT = 1
 _MARKER = "last.json"
@@ -63,14 +67,20 @@ class Run:
     network : LeNet
         With the best weights once the run is finished.
     recipe : Recipe
+    preprocessing : Preprocessing
+        What the recipe does with these splits.
     engine : Engine
     state : State or None
         After the last epoch on disk; None before the first.
     results : dict or None
-        Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, train_accuracy,
-        validation_accuracy, test_accuracy (fractions, by the best weights), seconds.
+        Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, seconds, and by the
+        best weights, for train, validation and test: accuracy (a fraction), errors, images
+        (counts).
+    evaluation : dict of str to Evaluation
+        By the best weights, of train, validation and test, once `finish_run` has returned it;
+        before that empty.
     test_scores : (N, classes) float32 or None
-        By the best weights, once this process has finished the run.
+        What ``evaluation["test"]`` was made of.
     """
 
     folder: Path
@@ -78,48 +88,12 @@ class Run:
     splits: Splits
     network: LeNet
     recipe: Recipe
+    preprocessing: Preprocessing
     engine: Engine
     state: State | None = None
     results: dict[str, Any] | None = None
+    evaluation: dict[str, Evaluation] = field(default_factory=dict)
     test_scores: NDArray[np.float32] | None = None
-
-    def score(self, part: str) -> NDArray[np.float32]:
-        """Scores of a part by the network as it is now."""
-        module = self.engine.compile(self.network)
-        images = self.splits.part(part).images
-        scores = self.engine.scores(module, images, self.recipe.preprocessing(self.splits))
-        self.network.cpu()
-        return scores
-
-    def checkpoint(self, metrics: Mapping[str, Any]) -> Checkpoint:
-        """The network as it is now, with all that its file says about it."""
-        return Checkpoint(
-            self.network,
-            self.recipe.preprocessing(self.splits),
-            self.splits.class_names,
-            {
-                "recipe": self.recipe.to_dict(),
-                "seed": self.recipe.seed,
-                "data": {"name": self.splits.name, "sha256": self.splits.sha256},
-                "versions": {**list_versions(), "system": describe_system()},
-                "metrics": dict(metrics),
-            },
-        )
-
-
-def train_run(
-    data: str | Path = "digits",
-    network: str = "modern",
-    recipe: Recipe | None = None,
-    *,
-    options: Mapping[str, Any] | None = None,
-    out: str | Path = "runs",
-    engine: Engine | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> Run:
-    """Train in a new run folder: `create_run`, then `finish_run`."""
-    run = create_run(data, network, recipe, options=options, out=out, engine=engine)
-    return finish_run(run, on_epoch)
 
 
 def create_run(
@@ -155,18 +129,19 @@ def create_run(
         When the data, the network or the folder cannot be had.
     """
     splits = load_dataset(data)
-    for name in ("train", "validation", "test"):
+    for name in PARTS:
         if len(splits.part(name)) == 0:
             raise DataError(f"{splits.name} has no {name} images; add some to every class")
     built = build_network(network, num_classes=len(splits.class_names), **(options or {}))
     if recipe is None:
         recipe = default_recipe(network, splits.preparation, len(splits.train))
     recipe = dataclasses.replace(recipe, **(changes or {}))
+    check_class_names(splits.class_names, built.num_classes)  # here, not after the training
     named = isinstance(data, str) and data in DATASETS
     source = str(data) if named else str(Path(data).resolve())
-    run = Run(Path(), source, splits, built, recipe, engine or select_engine())
-    run.checkpoint({})  # refuses here, not after the training, what a weight file cannot hold
-    run = dataclasses.replace(run, folder=_new_folder(Path(out), f"{splits.name}-{network}"))
+    preprocessing, engine = recipe.preprocessing(splits), engine or select_engine()
+    folder = make_folder(Path(out), f"{splits.name}-{network}")
+    run = Run(folder, source, splits, built, recipe, preprocessing, engine)
     _write_plan(run)
     return run
 
@@ -204,20 +179,34 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
         network = load_checkpoint(folder).network
     else:
         network = build_network(name, num_classes=len(splits.class_names), **options)
-    engine = engine or select_engine(*wanted)
-    return Run(folder, source, splits, network, recipe, engine, _read_state(folder), results)
+    preprocessing, engine = recipe.preprocessing(splits), engine or select_engine(*wanted)
+    state = _read_state(folder)
+    return Run(folder, source, splits, network, recipe, preprocessing, engine, state, results)
 
 
-def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run:
+def finish_run(
+    run: Run,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> Run:
     """Train what is left to train, then measure the best weights; the test part is read here, once.
 
     After an interruption of any kind, kill -9 included, `open_run` and this give the same weight
     file, to the last bit, as one uninterrupted run (same machine, engine, number of threads).
 
+    Parameters
+    ----------
+    run : Run
+        One that was finished before is measured again, and nothing else.
+    on_epoch : callable, optional
+        Called after every epoch, when it is safe on disk.
+    on_progress : callable, optional
+        Told in a few words what is waited for before the first epoch.
+
     Returns
     -------
     run : Run
-        With results; a run that was finished before comes back as it is.
+        With results and evaluation.
 
     Raises
     ------
@@ -227,7 +216,7 @@ def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run
         When the training diverges or a file cannot be written.
     """
     if run.results is not None:
-        return run
+        return run if run.evaluation else _evaluated(run)
 
     def keep(epoch: Epoch, state: State) -> None:
         if state.best_epoch == state.epoch:
@@ -237,34 +226,71 @@ def finish_run(run: Run, on_epoch: Callable[[Epoch], None] | None = None) -> Run
         if on_epoch is not None:
             on_epoch(epoch)
 
-    with _alone(run.folder):
+    with _locked(run.folder):
         _remove_leftovers(run.folder)
         state = train(
-            run.network, run.splits, run.recipe, engine=run.engine, on_epoch=keep, state=run.state
+            run.network,
+            run.splits,
+            run.recipe,
+            run.preprocessing,
+            engine=run.engine,
+            state=run.state,
+            on_epoch=keep,
+            on_progress=on_progress,
         )
-        run = dataclasses.replace(run, state=state)
-        scores = {name: run.score(name) for name in ("train", "validation", "test")}
-        accuracies = {f"{name}_accuracy": _accuracy(run, name, scores[name]) for name in scores}
+
+        run = _evaluated(dataclasses.replace(run, state=state))
         epochs = {"epochs_run": state.epoch, "best_epoch": state.best_epoch}
+        metrics = {**epochs, **_metrics(run.evaluation)}
+        _save_weights(run, run.network, metrics)
+        write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
+
         results = {
             "run": str(run.folder),
             "network": run.network.name,
             "data": run.splits.name,
             "recipe": run.recipe.name,
             "seed": run.recipe.seed,
-            **epochs,
-            **accuracies,
+            **metrics,
             "seconds": round(state.history[-1].elapsed_seconds, 3),
         }
-        save_checkpoint(run.folder / MODEL_FILE, run.checkpoint({**epochs, **accuracies}))
-        write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
-        run = dataclasses.replace(run, results=results, test_scores=scores["test"])
+        run = dataclasses.replace(run, results=results)
         _write_plan(run)  # last: only now the run is finished
     return run
 
 
-def _new_folder(out: Path, stem: str) -> Path:
-    """Make ``<out>/<stem>-<n>`` with the next free number; two processes never get the same one."""
+def _evaluated(run: Run) -> Run:
+    """The run with its network's scores compared with the truth, the test part last."""
+    module = run.engine.compile(run.network)
+    parts = {name: run.splits.part(name) for name in PARTS}
+    scores = {
+        name: run.engine.scores(module, part.images, run.preprocessing)
+        for name, part in parts.items()
+    }
+    run.network.cpu()
+    evaluation = {
+        name: evaluate(scores[name], part.labels, run.splits.class_names)
+        for name, part in parts.items()
+    }
+    return dataclasses.replace(run, evaluation=evaluation, test_scores=scores["test"])
+
+
+def _metrics(evaluation: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The counts of every part, and the fractions that are made of them."""
+    metrics: dict[str, Any] = {f"{name}_accuracy": e.accuracy for name, e in evaluation.items()}
+    for name, each in evaluation.items():
+        metrics |= {f"{name}_errors": each.n_errors, f"{name}_images": each.n_images}
+    return metrics
+
+
+def make_folder(out: Path, stem: str) -> Path:
+    """Make ``<out>/<stem>-<n>`` with the next free number; two processes never get the same one.
+
+    Raises
+    ------
+    RunError
+        When it cannot be made.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         pattern = re.compile(re.escape(stem) + r"-(\d{1,9})")
@@ -284,8 +310,8 @@ def _new_folder(out: Path, stem: str) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the run against other processes; the system lets go when this one ends, however."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock the run; the lock dies with the process."""
     if sys.platform == "win32":
         yield
         return
@@ -387,17 +413,19 @@ def _read_state(folder: Path) -> State | None:
 
 
 def _save_best(run: Run, state: State) -> None:
-    best = dataclasses.replace(
-        run, network=build_network(run.network.name, run.network.num_classes, **run.network.options)
-    )
-    best.network.load_state_dict(state.part("best"))
-    accuracy = state.history[-1].validation_accuracy
+    """The best weights so far, for whoever cannot wait for the end."""
+    network = build_network(run.network.name, run.network.num_classes, **run.network.options)
+    network.load_state_dict(state.part("best"))
+    accuracy = state.best.validation_accuracy
     metrics = {"best_epoch": state.best_epoch, "validation_accuracy": accuracy}
-    save_checkpoint(run.folder / MODEL_FILE, best.checkpoint(metrics))
+    _save_weights(run, network, metrics)
 
 
-def _accuracy(run: Run, part: str, scores: NDArray[np.float32]) -> float:
-    return 1 - error_rate(scores, run.splits.part(part).labels)
+def _save_weights(run: Run, network: LeNet, metrics: Mapping[str, Any]) -> None:
+    recipe = run.recipe
+    origin = describe_origin(run.splits, seed=recipe.seed, metrics=metrics, recipe=recipe.to_dict())
+    checkpoint = Checkpoint(network, run.preprocessing, run.splits.class_names, origin)
+    save_checkpoint(run.folder / MODEL_FILE, checkpoint)
 
 
 def _csv(state: State) -> str:
