@@ -6,14 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from lenet.figures import style
-from lenet.kernels.stages import (
-    LANES,
-    Activation,
-    Architecture,
-    Connections,
-    Pooling,
-    block_extents,
-)
+from lenet.kernels.coverage import describe
+from lenet.kernels.layout import LANES
+from lenet.kernels.step import block_extents
 from lenet.networks import build_network
 from lenet.networks.summary import count_flops, summarize
 
@@ -49,9 +44,7 @@ def numbers_moved(fused: bool) -> float:
 
 def said_by_a_block() -> int:
     """Numbers that are written for a block of images and read where blocks are added up."""
-    architecture = Architecture(
-        Activation("sigmoid"), Pooling("average"), False, Connections.dense(16, 6), "linear", 10
-    )
+    architecture = describe(build_network("tutorial"), dropout=False)
     return sum(
         int(np.prod([1 if isinstance(e, str) else e for e in extents]))
         for extents in block_extents(architecture).values()

@@ -9,23 +9,19 @@ from fractions import Fraction
 
 import numpy as np
 
-from lenet.kernels.stages import POINTS, Points
+from lenet.kernels.toomcook import C1, C3, ToomCook, apply
 from lenet.networks.frame import KERNEL_SIZE
 
 NUMBERS = [Fraction(*n) for n in ((1, 4), (1, 3), (1, 2), (2, 3), (3, 4), (4, 5), (1, 1))]
 NUMBERS = sorted({*NUMBERS, *(1 / n for n in NUMBERS)})
 
 
-def amplification(points: Points) -> float:
+def amplification(at: ToomCook) -> float:
     """The root of the summed squares of all products of the maps' coefficients."""
-    inputs, taps, outputs = np.eye(points.count), np.eye(KERNEL_SIZE), np.eye(points.outputs)
+    inputs, taps, outputs = np.eye(at.count), np.eye(KERNEL_SIZE), np.eye(at.outputs)
     squares = [
-        sum(np.square(column) for column in map(linear, identity))
-        for linear, identity in (
-            (points.evaluate_inputs, inputs),
-            (points.evaluate_taps, taps),
-            (points.evaluate, outputs),
-        )
+        sum(np.square(apply(matrix, column)) for column in identity)
+        for matrix, identity in ((at.B, inputs), (at.G, taps), (at.A, outputs))
     ]
     return float(np.sqrt(np.prod(squares, axis=0).sum()))
 
@@ -33,14 +29,14 @@ def amplification(points: Points) -> float:
 def main() -> None:
     """Print the table."""
     known = {
-        "F(2, 5): 0, ±1, ±2": Points(2, (1, 2), zero=True),
-        "C1, F(4, 5): 0, ±1, ±2, ±1/2": POINTS["c1"],
-        "C3, F(5, 5): ±1, ±2, ±1/4, ±2/3": POINTS["c3"],
+        "F(2, 5): 0, ±1, ±2": ToomCook(2, (1, 2), zero=True),
+        "C1, F(4, 5): 0, ±1, ±2, ±1/2": C1,
+        "C3, F(5, 5): ±1, ±2, ±1/4, ±2/3": C3,
     }
-    for name, points in known.items():
-        print(f"{amplification(points):6.1f}  {name}")
+    for name, at in known.items():
+        print(f"{amplification(at):6.1f}  {name}")
     choices = {
-        pairs: amplification(Points(5, tuple(map(float, pairs)), zero=False))
+        pairs: amplification(ToomCook(5, tuple(map(float, pairs)), zero=False))
         for pairs in itertools.combinations(NUMBERS, 4)
     }
     print("the best of all choices of four pairs:")

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from lenet.data.preprocessing import Preprocessing as Preprocessing
     from lenet.data.splits import Split as Split
     from lenet.data.splits import Splits as Splits
+    from lenet.engines import fuse as fuse
     from lenet.engines import select_engine as select_engine
     from lenet.estimator import LeNetClassifier as LeNetClassifier
     from lenet.evaluation import Evaluation as Evaluation
     from lenet.evaluation import evaluate as evaluate
-    from lenet.kernels.fuse import fuse as fuse
     from lenet.networks import LeNet as LeNet
     from lenet.networks import build_network as build_network
     from lenet.networks.summary import summarize as summarize
@@ -46,7 +46,7 @@ _ROOMS = {
     "build_network": "networks",
     "default_recipe": "training.recipes",
     "evaluate": "evaluation",
-    "fuse": "kernels.fuse",
+    "fuse": "engines",
     "load_checkpoint": "checkpoints",
     "load_dataset": "data.datasets",
     "save_checkpoint": "checkpoints",

@@ -3,8 +3,7 @@
 import contextlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -12,9 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lenet import threads
-from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE, Preprocessing
+from lenet.data.preprocessing import BORDER, PADDED_SIZE, Preprocessing, check_ink
 from lenet.errors import EngineError, InputError, ShapeError
 from lenet.networks import LeNet
+
+if TYPE_CHECKING:
+    from lenet.kernels.fused import FusedNetwork
 
 ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
@@ -28,21 +30,24 @@ class Backprop(Protocol):
         """Scores of some images; their gradient is left in the parameters."""
 
 
-@dataclass(frozen=True)
 class Engine:
-    """A way to run networks on a device; get one from `select_engine`.
+    """A way to run networks on a device: torch's own here. Get one from `select_engine`.
 
     Parameters
     ----------
-    name : {"fused", "torch"}
     device : torch.device
     notice : str
         One line for the user: what was taken and why.
     """
 
-    name: str
-    device: torch.device
-    notice: str
+    name = "torch"
+
+    def __init__(self, device: torch.device, notice: str) -> None:
+        self.device = device
+        self.notice = notice
+
+    def __repr__(self) -> str:
+        return f"<{self.notice}>"
 
     def compile(self, network: LeNet) -> nn.Module:
         """The network on the device, ready to train or to score.
@@ -52,16 +57,14 @@ class Engine:
         module : nn.Module
             Shares every parameter and buffer with `network`, which is moved to the device.
         """
-        network.to(self.device)
-        if self.name == "torch":
-            return network
-        from lenet.kernels.fuse import fuse
+        return network.to(self.device)
 
-        return fuse(network)
+    def compile_scoring(self, module: nn.Module) -> None:
+        """Compile now what `scores` would compile at its first call; torch compiles nothing."""
 
     def cores(self) -> contextlib.AbstractContextManager[None]:
         """Hold this around a training: the cores go to the engine, and back afterwards."""
-        return threads.cores_to_halide() if self.name == "fused" else contextlib.nullcontext()
+        return contextlib.nullcontext()
 
     def gather(
         self,
@@ -91,12 +94,17 @@ class Engine:
         IndexError
             When an index is not that of an image.
         """
-        _check_ink(ink)
+        check_ink(ink)
         _check_chosen(indices, matrices)
-        if self.name == "fused" and ink.is_cpu and indices.is_cpu:
-            from lenet.kernels.fuse import gather
+        return self._gather(ink, indices, preprocessing, matrices)
 
-            return gather(ink, indices, preprocessing, matrices)
+    def _gather(
+        self,
+        ink: Tensor,
+        indices: Tensor,
+        preprocessing: Preprocessing,
+        matrices: NDArray[np.float32] | None,
+    ) -> Tensor:
         picked = ink.to(self.device)[indices.to(self.device)].float()
         if matrices is None:
             frame = nn.functional.pad(picked, (BORDER,) * 4)
@@ -112,8 +120,9 @@ class Engine:
         labels: Tensor,
         preprocessing: Preprocessing,
         *,
-        label_smoothing: float = 0.0,
         weight: float,
+        label_smoothing: float = 0.0,
+        distorted: bool = False,
     ) -> Backprop:
         """All of a training step but the update: pick images, score them, find the gradient.
 
@@ -127,10 +136,13 @@ class Engine:
         ink : (N, 28, 28) uint8, paper = 0, full ink = 255
         labels : (N,) int64
         preprocessing : Preprocessing
+        weight : float
+            Weight of one image's loss; 1 / B gives the mean over a batch of B.
         label_smoothing : float
             0 … 1, as in `torch.nn.functional.cross_entropy`.
-        weight : float
-            What each image's loss counts for: 1 / B for the mean over a batch of B.
+        distorted : bool
+            Whether the coming calls have matrices. The kernel for them is compiled now, the other
+            at its first use.
 
         Returns
         -------
@@ -145,24 +157,15 @@ class Engine:
         ShapeError
             When an argument has another shape or type.
         """
-        _check_ink(ink)
+        check_ink(ink)
         if labels.shape != ink.shape[:1] or labels.dtype != torch.int64:
             raise ShapeError(
                 f"{len(ink)} images need labels ({len(ink)},) int64, "
                 f"got {tuple(labels.shape)} {labels.dtype}"
             )
-        fused: Backprop | None = None
-        if self.name == "fused":
-            from lenet.kernels.fuse import FusedNetwork
-
-            assert isinstance(module, FusedNetwork), "a module of this engine's compile"
-            loss = torch.tensor([label_smoothing, weight])
-            fused = module.backprop(ink, labels, preprocessing, loss)
 
         def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
             _check_chosen(indices, matrices)
-            if fused is not None and len(indices):
-                return fused(indices, matrices)
             for parameter in module.parameters():
                 if parameter.grad is not None:
                     parameter.grad.zero_()
@@ -185,10 +188,6 @@ class Engine:
         optimizer's own state. Any other optimizer takes its own step, and so does one that now has
         step hooks.
         """
-        if self.name == "fused":
-            from lenet.kernels.updates import updater
-
-            return updater(optimizer)
         return optimizer.step
 
     def scores(
@@ -222,8 +221,105 @@ class Engine:
         return scores
 
 
+class FusedEngine(Engine):
+    """The kernels of `lenet.kernels` on the CPU; torch for what they do not cover."""
+
+    name = "fused"
+
+    def compile(self, network: LeNet) -> nn.Module:
+        """See `Engine.compile`."""
+        return fuse(network.to(self.device))
+
+    def compile_scoring(self, module: nn.Module) -> None:
+        """See `Engine.compile_scoring`."""
+        _fused(module).compile_scoring()
+
+    def cores(self) -> contextlib.AbstractContextManager[None]:
+        """See `Engine.cores`."""
+        return threads.cores_to_halide()
+
+    def _gather(
+        self,
+        ink: Tensor,
+        indices: Tensor,
+        preprocessing: Preprocessing,
+        matrices: NDArray[np.float32] | None,
+    ) -> Tensor:
+        from lenet.kernels.compiled import gather
+
+        return gather(ink, indices, preprocessing, matrices)
+
+    def backprop(
+        self,
+        module: nn.Module,
+        ink: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        *,
+        weight: float,
+        label_smoothing: float = 0.0,
+        distorted: bool = False,
+    ) -> Backprop:
+        """See `Engine.backprop`."""
+        through_autograd = super().backprop(
+            module, ink, labels, preprocessing, weight=weight, label_smoothing=label_smoothing
+        )
+        loss = torch.tensor([label_smoothing, weight])
+        step = _fused(module).backprop(ink, labels, preprocessing, loss, distorted=distorted)
+        if step is None:
+            return through_autograd
+
+        def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
+            if not len(indices):
+                return through_autograd(indices, matrices)
+            _check_chosen(indices, matrices)
+            return step(indices, matrices)
+
+        return backprop
+
+    def updater(self, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+        """See `Engine.updater`."""
+        from lenet.kernels.updates import updater
+
+        return updater(optimizer)
+
+
+def fuse(network: LeNet) -> nn.Module:
+    """What `torch.compile` would be if it knew LeNet.
+
+    Parameters
+    ----------
+    network : LeNet
+
+    Returns
+    -------
+    fused : nn.Module
+        Takes (N, 1, 32, 32) float32 images, gives (N, classes) float32 scores. Its layers and
+        parameters are the network's own objects, under the same names: `state_dict`, hooks on
+        parameters, any loss and any optimizer work as with the network. What the kernels do not
+        cover runs in torch, and `fused.fallback` says why: another device or type, larger images,
+        gradients with respect to the images, hooks on layers, a changed layer, BatchNorm in
+        training (in evaluation it is folded into the convolutions).
+
+    Raises
+    ------
+    EngineError
+        When Halide is not installed.
+    """
+    from lenet.kernels.fused import FusedNetwork
+
+    return FusedNetwork(network)
+
+
+def _fused(module: nn.Module) -> "FusedNetwork":
+    from lenet.kernels.fused import FusedNetwork
+
+    assert isinstance(module, FusedNetwork), "a module of this engine's compile"
+    return module
+
+
 def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
-    """The engine for this machine.
+    """The engine for this machine; gives torch and Halide their threads, for the whole process.
 
     Parameters
     ----------
@@ -258,9 +354,9 @@ def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
     missing = _why_not_fused(place)
     if engine == "fused" and missing:
         raise EngineError(f"engine fused was asked for, but {missing}; use --engine torch")
-    name = "torch" if engine == "torch" or missing else "fused"
+    chosen = Engine if engine == "torch" or missing else FusedEngine
     why = f": {missing}" if missing and engine == "auto" else ""
-    return Engine(name, torch.device(place), f"engine {name} on {where}{why}")
+    return chosen(torch.device(place), f"engine {chosen.name} on {where}{why}")
 
 
 def _why_not_fused(place: str) -> str | None:
@@ -270,13 +366,6 @@ def _why_not_fused(place: str) -> str | None:
     if importlib.util.find_spec("halide") is None:
         return "Halide is not installed (no wheel for every machine: pip install 'halide>=21,<22')"
     return None
-
-
-def _check_ink(ink: Tensor) -> None:
-    if ink.ndim != 3 or ink.shape[1:] != (INK_SIZE, INK_SIZE) or ink.dtype != torch.uint8:
-        raise ShapeError(
-            f"ink must be (N, {INK_SIZE}, {INK_SIZE}) uint8, got {tuple(ink.shape)} {ink.dtype}"
-        )
 
 
 def _check_chosen(indices: Tensor, matrices: NDArray[np.float32] | None) -> None:

@@ -9,7 +9,8 @@ import halide as hl
 import torch
 from torch import Tensor
 
-from lenet.kernels.stages import LANES
+from lenet.kernels.layout import LANES
+from lenet.kernels.torch_internals import has_step_hooks
 
 _TASK = 256 * LANES  # weights that a task updates
 _SETTINGS = ("kept", "decay", "old_1", "new_1", "old_2", "new_2", "step", "correction", "epsilon")
@@ -47,12 +48,11 @@ def _is_covered(optimizer: torch.optim.Optimizer) -> bool:
     """Whether this is plain Adam or AdamW over float32 on the CPU."""
     if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
         return False
-    hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
     options = "amsgrad", "maximize", "capturable", "differentiable"
     plain = not any(group[option] for group in optimizer.param_groups for option in options)
     return (
         plain
-        and not any(hooks)
+        and not has_step_hooks(optimizer)
         and all(
             p.is_cpu and p.dtype is torch.float32 and p.is_contiguous()
             for group in optimizer.param_groups

@@ -24,7 +24,7 @@ from lenet.networks.layers import ScaledTanh, TableConvolution
 
 pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 
-from lenet.kernels.fuse import fuse
+from lenet.engines import fuse
 
 TOLERANCE = 1e-5  # of the reference's largest entry
 
@@ -493,7 +493,7 @@ def test_the_same_bits_for_any_number_of_threads():
 def test_a_forked_child_works_or_refuses():
     code = """
 import os, torch
-from lenet.kernels.fuse import fuse
+from lenet.engines import fuse
 from lenet.networks import build_network
 torch.manual_seed(0)
 module, images = fuse(build_network("tutorial")), torch.randn(64, 1, 32, 32)

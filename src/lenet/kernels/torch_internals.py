@@ -1,0 +1,41 @@
+"""Names that torch keeps to itself and the fused engine cannot do without, all in one place.
+
+Read from torch 2.13; a test says whether they still mean what is taken for granted here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+
+any_global_hook: Callable[[], bool] = _has_any_global_hook
+"""Whether hooks are registered for every module in the process."""
+
+unflatten_dense_tensors: Any = torch._C._nn.unflatten_dense_tensors
+"""One flat tensor → views of it with the shapes of the given tensors."""
+
+
+def is_transformed(images: Tensor) -> bool:
+    """Whether torch is tracing, compiling or transforming what happens to `images`."""
+    return (
+        type(images) is not Tensor
+        or bool(torch._C._get_tracing_state())
+        or torch.compiler.is_compiling()
+    )
+
+
+def hook_registries(module: nn.Module) -> tuple[dict[int, Any], ...]:
+    """Where a module keeps its forward and backward hooks: dictionaries that stay the same."""
+    return (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+
+
+def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether something wants to be called before or after the optimizer's own step."""
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
