@@ -16,7 +16,7 @@ import numpy as np
 from choices_1998 import CHOICES, DISTORTED
 
 import lenet
-from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from lenet.checkpoints import Checkpoint, describe_origin, load_checkpoint, save_checkpoint
 from lenet.data.preprocessing import PAPER_1998
 from lenet.files import write_atomic
 from lenet.reproduction import Results, read_results
@@ -82,23 +82,19 @@ def distorted(path: Path) -> None:
     seed = int(np.argmin(state.test_error[-1]))  # what was measured there is the validation part
     network = state.networks[seed]
     (wrong,) = error_rates(make_scorers([network]), splits.test)
-    about = {
-        "seed": seed,
-        "data": {"name": splits.name, "sha256": splits.sha256},
-        "metrics": {
-            "validation_accuracy": 1 - float(state.test_error[-1, seed]),
-            "test_accuracy": 1 - float(wrong),
-        },
+    metrics = {
+        "validation_accuracy": 1 - float(state.test_error[-1, seed]),
+        "test_accuracy": 1 - float(wrong),
     }
+    origin = describe_origin(splits, seed=seed, metrics=metrics)
     put(
         "lecun1998-distorted",
-        Checkpoint(network, PAPER_1998, splits.class_names, about),
+        Checkpoint(network, PAPER_1998, splits.class_names, origin),
         card={
             "recipe": "paper, with distortions: python experiments/choices_1998.py",
             "seed": seed,
             "chosen": f"the smallest validation error of {len(state.networks)} seeds",
-            "validation_accuracy": 1 - float(state.test_error[-1, seed]),
-            "test_accuracy": 1 - float(wrong),
+            **metrics,
             "images": {name: len(splits.part(name)) for name in ("train", "validation", "test")},
             "source": "results/choices-1998.json",
         },

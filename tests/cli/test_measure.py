@@ -1,4 +1,10 @@
-"""`lenet reproduce`, on few patterns."""
+"""`lenet reproduce` on few patterns, and `lenet bench` with speeds that were made up."""
+
+import pytest
+from PIL import Image
+
+from lenet.benchmark import run, scope
+from lenet.benchmark.results import Benchmark, Speed
 
 
 def test_goes_the_whole_way_on_few_patterns(lenet_command, mnist, tmp_path):
@@ -13,6 +19,7 @@ def test_goes_the_whole_way_on_few_patterns(lenet_command, mnist, tmp_path):
     assert (result.json["seeds"], result.json["patterns"]) == (2, 600)
     assert len(result.json["test_error_percent"]["values"]) == 2
     assert "pass  1.0/1" in result.err
+    assert "test errors under changes of noise" in result.err
 
 
 def test_refuses_no_seeds(lenet_command, tmp_path):
@@ -20,3 +27,36 @@ def test_refuses_no_seeds(lenet_command, tmp_path):
     assert result.code == 2
     assert result.err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What the benchmark was asked to measure, instead of measuring it."""
+    scopes = []
+    speed = Speed("training", "tutorial", 64, "lenet", 60_000.0, 50_000.0, 70_000.0)
+    benchmark = Benchmark("a machine", {}, 2, "engine fused", 226.0, 30.0, (speed,), ())
+
+    def run_benchmark(wanted, on_progress):
+        scopes.append(wanted)
+        on_progress("training: lenet")
+        return benchmark
+
+    monkeypatch.setattr(run, "run_benchmark", run_benchmark)
+    return scopes
+
+
+def test_bench_tells_json_and_draws_the_picture(lenet_command, measured, tmp_path):
+    picture = tmp_path / "bench.png"
+    result = lenet_command("bench", "--quick", "--out", picture, "--json")
+    assert result.code == 0, result.err
+    assert measured == [scope.QUICK]
+    assert result.json["rows"][0]["images_per_second"] == 60_000
+    assert result.err.splitlines() == ["training: lenet", f"picture {picture}"]
+    with Image.open(picture) as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_bench_shows_a_table(lenet_command, measured, tmp_path):
+    result = lenet_command("bench", "--out", tmp_path / "bench.png")
+    assert measured == [scope.FULL]
+    assert "60,000 images/s  (50,000 – 70,000)" in result.out

@@ -9,7 +9,7 @@ from lenet.reproduction import Experiment, Results, Spread
 SAME = Spread((0.9, 1.1))
 
 
-def made_up(test_error=(0.9, 1.1), by_pass=(), **changes) -> Results:
+def made_up(test_error=(0.9, 1.1), by_pass=(), **changes):
     """Results with these test errors after the last pass, and such means before it."""
     last = Spread(tuple(test_error))
     results = Results(

@@ -93,6 +93,7 @@ def test_the_network_that_is_kept_is_the_median_one(reduced, small):
     with torch.no_grad():
         answers = shown.network(torch.from_numpy(PAPER_1998.apply(small.test.images))).argmax(1)
     wrong = (answers.numpy() != small.test.labels).mean()
+    assert shown.metadata["seed"] == results.median_seed
     assert 100 * wrong == pytest.approx(values[results.median_seed], abs=1e-6)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.checkpoints import Checkpoint, save_checkpoint
+from lenet.checkpoints import Checkpoint, describe_origin, save_checkpoint
 from lenet.data.datasets import load_dataset
 from lenet.data.distortions import Distortions
 from lenet.data.downloads import explain_absence
@@ -82,7 +82,7 @@ def reproduce(
     scorers = make_scorers(state.networks)
     announce(f"scores of {len(splits.test):,} test images")
     scores = [score(splits.test.images) for score in scorers]
-    results = _study(state, splits, scorers, scores, announce)
+    results = _measure(state, splits, scorers, scores, announce)
     write_results(folder / f"{experiment.name}.json", results)
     _save_median(folder, state, splits)
     announce("figures")
@@ -93,7 +93,7 @@ def reproduce(
     return results
 
 
-def _study(
+def _measure(
     state: ExperimentState,
     splits: Splits,
     scorers: list[Score],
@@ -155,12 +155,9 @@ def _find_garments() -> tuple[NDArray[np.uint8] | None, dict[str, str]]:
 def _save_median(folder: Path, state: ExperimentState, splits: Splits) -> None:
     """Write the network to show: that of the seed with the median test error."""
     seed = state.median_seed
-    about = {
-        "seed": seed,
-        "data": {"name": splits.name, "sha256": splits.sha256},
-        "metrics": {"test_accuracy": 1 - float(state.test_error[-1, seed])},
-    }
+    metrics = {"test_accuracy": 1 - float(state.test_error[-1, seed])}
+    origin = describe_origin(splits, seed=seed, metrics=metrics)
     save_checkpoint(
         folder / f"{state.experiment.name}-seed-{seed}.safetensors",
-        Checkpoint(state.networks[seed], PAPER_1998, splits.class_names, about),
+        Checkpoint(state.networks[seed], PAPER_1998, splits.class_names, origin),
     )
