@@ -1,8 +1,8 @@
 """Train over several seeds and store the test accuracies: the source of every accuracy we publish.
 
 Example: `python experiments/accuracy.py --data fashion-mnist --network modern --seeds 10`
-writes `results/accuracy-fashion-mnist-modern-garment.json`. With `--box NAME` the weights of the
-seed with the median validation accuracy go into the package, with their card.
+writes `results/accuracy-fashion-mnist-modern-garment.json`. With `--publish NAME` the weights of
+the seed with the median validation accuracy go into the package, with their card.
 """
 
 import argparse
@@ -14,16 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import lenet
-from lenet.checkpoints import save_checkpoint
-from lenet.engines import select_engine
+from lenet.checkpoints import describe_origin, save_checkpoint
+from lenet.engines import Engine, select_engine
 from lenet.files import write_atomic
 from lenet.machine import describe_machine, list_versions
-from lenet.training.loop import train
+from lenet.threads import thread_count
 from lenet.training.recipes import default_recipe, find_recipe
-from lenet.training.runs import Run
+from lenet.training.runs import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,13 +41,12 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int)
     parser.add_argument(
-        "--box", metavar="NAME", help="put the median seed's weights in the package"
+        "--publish", metavar="NAME", help="put the median seed's weights in the package"
     )
     parser.add_argument("--validation-only", action="store_true", help="store nothing, test unread")
     arguments = parser.parse_args()
 
     splits = lenet.load_dataset(arguments.data, validation=arguments.validation)
-    held_out = [part for part in PARTS if len(splits.part(part))]
     recipe = (
         find_recipe(arguments.recipe)
         if arguments.recipe
@@ -58,33 +55,21 @@ def main() -> None:
     if arguments.epochs:
         recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
     engine = select_engine(arguments.engine)
+    measured = [part for part in PARTS if len(splits.part(part))]
+    if arguments.validation_only:
+        measured.remove("test")
 
     began = time.perf_counter()
-    rows: list[dict[str, Any]] = []
-    runs: list[Run] = []
+    trained = []
     for seed in range(arguments.seeds):
-        seeded = dataclasses.replace(recipe, seed=seed)
         network = lenet.build_network(arguments.network, num_classes=len(splits.class_names))
-        preprocessing = seeded.preprocessing(splits)
-        state = train(network, splits, seeded, preprocessing, engine=engine)
-        row: dict[str, Any] = {
-            "seed": seed,
-            "epochs_run": state.epoch,
-            "best_epoch": state.best_epoch,
-            "seconds": round(state.history[-1].elapsed_seconds, 2),
-        }
-        for part in held_out[:2] if arguments.validation_only else held_out:
-            split = splits.part(part)
-            scores = engine.scores(engine.compile(network), split.images, preprocessing)
-            evaluation = lenet.evaluate(scores, split.labels, splits.class_names)
-            row[f"{part}_errors"] = evaluation.n_errors
-            row[f"{part}_accuracy"] = evaluation.accuracy
-        rows.append(row)
-        runs.append(Run(Path(), arguments.data, splits, network, seeded, engine, state))
-        print(json.dumps(row), file=sys.stderr, flush=True)
+        seeded = dataclasses.replace(recipe, seed=seed)
+        trained.append(train_and_measure(network, splits, seeded, engine, measured))
+        print(json.dumps(trained[-1].row), file=sys.stderr, flush=True)
+    rows = [one.row for one in trained]
+    spreads = {f"{p}_accuracy": spread([row[f"{p}_accuracy"] for row in rows]) for p in measured}
     if arguments.validation_only:
-        values = [row["validation_accuracy"] for row in rows]
-        print(f"validation {statistics.mean(values):.4f} over {len(values)} seeds")
+        print(f"validation {spreads['validation_accuracy']}")
         return
 
     result = {
@@ -92,26 +77,57 @@ def main() -> None:
         "command": " ".join(["python experiments/accuracy.py", *sys.argv[1:]]),
         "data": {"name": splits.name, "sha256": splits.sha256, "images": sizes(splits)},
         "network": arguments.network,
-        "options": runs[0].network.options,
-        "parameters": sum(p.numel() for p in runs[0].network.parameters()),
+        "options": network.options,
+        "parameters": sum(p.numel() for p in network.parameters()),
         "recipe": {k: v for k, v in recipe.to_dict().items() if k != "seed"},
         "engine": engine.name,
         "seconds": round(time.perf_counter() - began, 1),
         "machine": describe_machine(),
-        "threads": torch.get_num_threads(),
+        "threads": thread_count(),
         "versions": list_versions(),
-        **{f"{p}_accuracy": spread([row[f"{p}_accuracy"] for row in rows]) for p in held_out},
+        **spreads,
         "seeds": rows,
     }
     suffix = "" if engine.name == "fused" else f"-{engine.name}"
     target = f"accuracy-{splits.name}-{arguments.network}-{recipe.name}{suffix}.json"
     write_atomic(ROOT / "results" / target, (json.dumps(result, indent=1) + "\n").encode())
     print(f"{result['what']}: {result['test_accuracy']}")
-    if arguments.box:
-        box(arguments.box, runs, rows, result, f"results/{target}")
+    if arguments.publish:
+        publish(arguments.publish, trained, result, f"results/{target}")
 
 
-PARTS = ("train", "validation", "test")
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """Weights, and what is stored of their training."""
+
+    checkpoint: lenet.Checkpoint
+    row: dict[str, Any]
+
+
+def train_and_measure(
+    network: lenet.LeNet,
+    splits: lenet.Splits,
+    recipe: lenet.Recipe,
+    engine: Engine,
+    measured: list[str],
+) -> Trained:
+    preprocessing = recipe.preprocessing(splits)
+    state = lenet.train(network, splits, recipe, preprocessing, engine=engine)
+    row: dict[str, Any] = {
+        "seed": recipe.seed,
+        "epochs_run": state.epoch,
+        "best_epoch": state.best_epoch,
+        "seconds": round(state.history[-1].elapsed_seconds, 2),
+    }
+    for part in measured:
+        split = splits.part(part)
+        scores = engine.scores(engine.compile(network), split.images, preprocessing)
+        evaluation = lenet.evaluate(scores, split.labels, splits.class_names)
+        row[f"{part}_errors"] = evaluation.n_errors
+        row[f"{part}_accuracy"] = evaluation.accuracy
+    metrics = {k: v for k, v in row.items() if k.endswith(("accuracy", "errors", "epoch"))}
+    origin = describe_origin(splits, seed=recipe.seed, metrics=metrics, recipe=recipe.to_dict())
+    return Trained(lenet.Checkpoint(network, preprocessing, splits.class_names, origin), row)
 
 
 def sizes(splits: lenet.Splits) -> dict[str, int]:
@@ -124,29 +140,26 @@ def spread(values: list[float]) -> dict[str, float | int]:
     return {"mean": statistics.mean(values), "sd": deviation, "n": len(values)}
 
 
-def box(
-    name: str, runs: list[Run], rows: list[dict[str, Any]], result: dict[str, Any], source: str
-) -> None:
+def publish(name: str, trained: list[Trained], result: dict[str, Any], source: str) -> None:
     """The seed with the median validation accuracy: neither lucky nor chosen on the test part."""
-    order = sorted(range(len(rows)), key=lambda i: (rows[i]["validation_accuracy"], i))
+    order = sorted(trained, key=lambda one: (one.row["validation_accuracy"], one.row["seed"]))
     chosen = order[(len(order) - 1) // 2]
-    run, row = runs[chosen], rows[chosen]
-    metrics = {k: v for k, v in row.items() if k.endswith(("accuracy", "errors", "epoch"))}
+    checkpoint = chosen.checkpoint
     weights = ROOT / "src" / "lenet" / "weights"
-    save_checkpoint(weights / f"{name}.safetensors", run.checkpoint(metrics))
+    save_checkpoint(weights / f"{name}.safetensors", checkpoint)
     card = {
         "name": name,
         "network": result["network"],
         "data": result["data"],
         "recipe": result["recipe"]["name"],
-        "seed": row["seed"],
+        "seed": chosen.row["seed"],
         "chosen": "the seed with the median validation accuracy",
-        "test_accuracy": row["test_accuracy"],
+        "test_accuracy": chosen.row["test_accuracy"],
         "test_accuracy_over_seeds": result["test_accuracy"],
         "parameters": result["parameters"],
-        "class_names": list(run.splits.class_names),
+        "class_names": list(checkpoint.class_names),
         "source": source,
-        "limits": LIMITS[run.splits.preparation],
+        "limits": LIMITS[checkpoint.preprocessing.preparation],
     }
     text = json.dumps(card, indent=1, ensure_ascii=False)
     write_atomic(weights / f"{name}.json", f"{text}\n".encode())
