@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from lenet.checkpoints import Checkpoint, pretrained_weights, save_checkpoint
-from lenet.classifier import LOW_MARGIN, Classifier
+from lenet.classifier import CHUNK, LOW_MARGIN, Classifier
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError, PictureError, ShapeError
 from lenet.networks import LAYERS, NETWORKS, build_network
@@ -80,6 +81,60 @@ def test_many_are_as_each_alone(classifier, picture):
     assert classifier.predict_many([]) == []
 
 
+def test_a_stream_goes_on_after_a_bad_picture_and_keeps_the_order(classifier, picture, tmp_path):
+    path = tmp_path / "good.png"
+    picture.save(path)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(path.read_bytes()[:60])
+    blank = np.full((60, 60), 200, np.uint8)
+    some = [path, bad, blank, b"", picture, tmp_path / "none.png", blank, str(path)]
+    unreadable, empty = (1, 3, 5), (2, 6)
+    pictures = some * 20  # more than two chunks
+    assert len(pictures) > 2 * CHUNK
+    outcomes = list(classifier.stream(pictures))
+    assert len(outcomes) == len(pictures)
+    expected = classifier.predict(path)
+    for number, outcome in enumerate(outcomes):
+        if number % len(some) in unreadable:
+            assert isinstance(outcome, PictureError)
+        elif number % len(some) in empty:
+            assert [doubt.name for doubt in outcome.doubts] == ["nothing-there"]
+        else:
+            assert outcome.label == expected.label
+            assert outcome.probability == pytest.approx(expected.probability, abs=1e-5)
+    assert "bad.png" in str(outcomes[1])
+    assert list(classifier.stream([])) == []
+    with pytest.raises(PictureError, match=r"bad\.png"):
+        classifier.predict_many(some)
+
+
+def test_a_stream_takes_no_more_than_it_needs(classifier):
+    taken = []
+
+    def endless():
+        for number in itertools.count():
+            taken.append(number)
+            yield np.full((60, 60), 200, np.uint8)
+
+    stream = classifier.stream(endless())
+    assert taken == []
+    for _ in range(CHUNK):
+        next(stream)
+    assert len(taken) == CHUNK
+    next(stream)
+    assert len(taken) == 2 * CHUNK
+    stream.close()
+
+
+def test_an_open_file_is_not_read_by_two_threads(classifier, picture, tmp_path):
+    """Pillow reads it at the first need; two threads at once would read half a picture each."""
+    picture.save(tmp_path / "seven.png")
+    expected = classifier.predict(picture)
+    with Image.open(tmp_path / "seven.png") as opened:
+        outcomes = list(classifier.stream([opened] * CHUNK))
+    assert {outcome.label for outcome in outcomes} == {expected.label}
+
+
 def test_ink_is_taken_as_it_is(classifier):
     ink = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     ink.setflags(write=False)
@@ -114,29 +169,34 @@ def test_nothing_there_is_the_only_doubt(classifier):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_look_shows_every_layer(name, picture):
+def test_an_explanation_shows_every_layer(name, picture):
     classifier = Classifier(checkpoint(name), engine="torch", device="cpu")
-    look = classifier.look(picture)
-    assert look.grey.shape == (160, 120)
-    assert look.ink.ink.shape == (28, 28)
-    assert tuple(look.activations) == LAYERS
-    assert look.activations["c1"].shape == (6, 28, 28)
-    assert look.activations["c3"].shape == (16, 10, 10)
-    assert look.activations["f6"].size == 84
-    assert look.probabilities.sum() == pytest.approx(1)
-    assert look.class_names[look.probabilities.argmax()] == look.prediction.label
-    assert look.prediction == classifier.predict(picture)
+    told = classifier.explain(picture)
+    assert told.grey.shape == (160, 120)
+    assert told.ink.ink.shape == (28, 28)
+    assert tuple(told.activations) == LAYERS
+    assert told.activations["c1"].shape == (6, 28, 28)
+    assert told.activations["c3"].shape == (16, 10, 10)
+    assert told.activations["f6"].size == 84
+    assert told.probabilities.sum() == pytest.approx(1)
+    assert told.class_names[told.probabilities.argmax()] == told.prediction.label
+    assert told.prediction == classifier.predict(picture)
+
+
+def test_an_explanation_runs_the_network_once(classifier, picture, monkeypatch):
+    monkeypatch.setattr(type(classifier.engine), "scores", pytest.fail)
+    told = classifier.explain(picture, top=10)
+    scores = torch.from_numpy(told.activations["output"])
+    np.testing.assert_allclose(told.probabilities, scores.softmax(0).numpy(), rtol=1e-5)
 
 
 def test_the_checkpoint_decides_how_a_picture_is_prepared(picture):
-    looks = {
-        preparation: Classifier(
-            checkpoint(preparation=preparation), engine="torch", device="cpu"
-        ).look(picture)
-        for preparation in ("digit", "garment", "plain")
-    }
-    inks = [look.ink.ink.tobytes() for look in looks.values()]
-    assert len(set(inks)) == 3
+    inks = set()
+    for preparation in ("digit", "garment", "plain"):
+        weights = checkpoint(preparation=preparation)
+        told = Classifier(weights, engine="torch", device="cpu").explain(picture)
+        inks.add(told.ink.ink.tobytes())
+    assert len(inks) == 3
 
 
 def test_class_names_come_from_the_checkpoint(picture):
@@ -161,6 +221,8 @@ def test_mistakes_say_what_is_wrong(classifier, picture, tmp_path):
         classifier.predict(tmp_path / "missing.png")
     with pytest.raises(InputError, match="top must be at least 1"):
         classifier.predict(picture, top=0)
+    with pytest.raises(InputError, match="top must be at least 1"):
+        classifier.stream([], top=0)
 
 
 # Photographs --------------------------------------------------------------------------------------

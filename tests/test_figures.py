@@ -234,15 +234,15 @@ def test_explain(name, classes):
     checkpoint = Checkpoint(trained(name, classes), Preprocessing("digit"), names)
     grey = np.full((60, 90), 230, np.uint8)
     grey[10:50, 40:46] = 20
-    look = Classifier(checkpoint, engine="torch").look(grey)
-    figure = draw_explanation(look, checkpoint.network)
+    explanation = Classifier(checkpoint, engine="torch").explain(grey)
+    figure = draw_explanation(explanation, checkpoint.network)
     said = texts(figure)
     for part in (
         "The picture", "What the network saw", "C1: 6 maps of 28 × 28", "C3: 16 maps of 10 × 10",
         "F6 as 7 × 12" if name == "lecun1998" else "F6: 84 features",
     ):  # fmt: skip
         assert part in said
-    if look.prediction.doubts:
+    if explanation.prediction.doubts:
         assert "Why it doubts" in said
     # Picture, ink, six and sixteen maps, F6; for the 1998 network also the two nearest codes.
     expected = 1 + 1 + 6 + 16 + 1 + (2 if name == "lecun1998" else 0)

@@ -1,23 +1,37 @@
 """Trained weights and a picture → a prediction, and what the network saw on the way."""
 
-from collections.abc import Iterable
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from lenet.checkpoints import Checkpoint, load_checkpoint
 from lenet.data.ink import Doubt, Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
-from lenet.data.preprocessing import INK_SIZE, check_ink
+from lenet.data.preprocessing import check_ink
 from lenet.engines import select_engine
-from lenet.errors import InputError
+from lenet.errors import InputError, PictureError
 from lenet.evaluation import softmax
+from lenet.threads import thread_count
 
 LOW_MARGIN = 0.3
 """Closer probabilities of the best two classes than this are a doubt."""
+
+CHUNK = 64
+"""Pictures of a stream that are read, then scored, together."""
+
+_READERS = 4  # threads; more of them wait for one another
+
+# An open image reads its file when it is first needed, and is not made for two threads.
+_open_image = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Explanation:
     """A prediction with everything that led to it.
 
     Parameters
@@ -143,6 +157,54 @@ class Classifier:
         """
         return self.predict_many([picture], top=top)[0]
 
+    def stream(
+        self, pictures: Iterable[Picture], *, top: int = 3
+    ) -> Iterator[Prediction | PictureError]:
+        """What each of any number of pictures shows; one that cannot be read stops nothing.
+
+        A few threads read, and `CHUNK` pictures are scored together; no more are held at a time.
+
+        Parameters
+        ----------
+        pictures : iterable of path, bytes, PIL.Image.Image or numpy array
+            Taken as they are needed: it may be longer than memory.
+        top : int
+            How many classes each prediction lists.
+
+        Yields
+        ------
+        outcome : Prediction or PictureError
+            One for each picture, in their order; the error where a picture cannot be read.
+
+        Raises
+        ------
+        InputError
+            When `top` is less than 1; before anything is read.
+        """
+        _check_top(top)
+        return self._stream(iter(pictures), top)
+
+    def _stream(self, pictures: Iterator[Picture], top: int) -> Iterator[Prediction | PictureError]:
+        with ThreadPoolExecutor(min(_READERS, thread_count())) as readers:
+            while chunk := list(islice(pictures, CHUNK)):
+                read = list(readers.map(self._try_read, chunk))
+                inks = [one.ink for one in read if isinstance(one, Ink)]
+                rows = iter(self._probabilities(np.array(inks)) if inks else ())
+                for one in read:
+                    if isinstance(one, Ink):
+                        yield self._prediction(next(rows), one.doubts, top)
+                    else:
+                        yield one
+
+    def _try_read(self, picture: Picture) -> Ink | PictureError:
+        alone = _open_image if isinstance(picture, Image.Image) else contextlib.nullcontext()
+        try:
+            with alone:
+                grey = read_picture(picture)
+            return self._prepare(grey)
+        except PictureError as error:
+            return error
+
     def predict_many(self, pictures: Iterable[Picture], *, top: int = 3) -> list[Prediction]:
         """What each of many pictures shows, scored together.
 
@@ -162,12 +224,12 @@ class Classifier:
         PictureError
             When one of them cannot be read.
         """
-        prepared = [self._prepare(read_picture(picture)) for picture in pictures]
-        ink = np.array([one.ink for one in prepared], np.uint8).reshape(-1, INK_SIZE, INK_SIZE)
-        rows = _probabilities(self._scores(ink))
-        return [
-            self._prediction(row, one.doubts, top) for row, one in zip(rows, prepared, strict=True)
-        ]
+        predictions = []
+        for outcome in self.stream(pictures, top=top):
+            if isinstance(outcome, PictureError):
+                raise outcome
+            predictions.append(outcome)
+        return predictions
 
     def predict_ink(self, ink: NDArray[np.uint8], *, top: int = 3) -> list[Prediction]:
         """What images of a data set show: they are taken as they are, unprepared.
@@ -187,27 +249,42 @@ class Classifier:
         ShapeError
             When `ink` has another shape or type.
         """
-        return [self._prediction(row, (), top) for row in _probabilities(self._scores(ink))]
+        _check_top(top)
+        check_ink(ink, "predict takes pictures of any shape")
+        return [self._prediction(row, (), top) for row in self._probabilities(ink)]
 
-    def look(self, picture: Picture, *, top: int = 3) -> Look:
-        """A prediction and everything that led to it, for explaining.
+    def explain(self, picture: Picture, *, top: int = 3) -> Explanation:
+        """A prediction and everything that led to it.
+
+        Parameters
+        ----------
+        picture : path, bytes, PIL.Image.Image or numpy array
+        top : int
+            How many classes the prediction lists.
+
+        Returns
+        -------
+        explanation : Explanation
 
         Raises
         ------
         PictureError
             When the picture cannot be read.
+        InputError
+            When `top` is less than 1.
         """
+        _check_top(top)
         grey = read_picture(picture)
         ink = self._prepare(grey)
-        network = self.checkpoint.network
         images = torch.from_numpy(self.checkpoint.preprocessing.apply(ink.ink[None]))
         with torch.no_grad():
-            layers = network.activations(images.to(self.engine.device))
-        probabilities = _probabilities(self._scores(ink.ink[None]))[0]
-        return Look(
+            layers = self.checkpoint.network.activations(images.to(self.engine.device))
+        activations = {name: layer[0].cpu().numpy() for name, layer in layers.items()}
+        probabilities = _posterior(activations["output"][None])[0]
+        return Explanation(
             grey=grey,
             ink=ink,
-            activations={name: layer[0].cpu().numpy() for name, layer in layers.items()},
+            activations=activations,
             probabilities=probabilities,
             class_names=self.class_names,
             prediction=self._prediction(probabilities, ink.doubts, top),
@@ -216,16 +293,14 @@ class Classifier:
     def _prepare(self, grey: NDArray[np.uint8]) -> Ink:
         return to_ink(grey, self.checkpoint.preprocessing.preparation)
 
-    def _scores(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
-        check_ink(ink, "predict takes pictures of any shape")
+    def _probabilities(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
         ink = np.require(ink, requirements="W")  # torch warns of arrays that cannot be written to
-        return self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
+        scores = self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
+        return _posterior(scores)
 
     def _prediction(
         self, probabilities: NDArray[np.float32], doubts: tuple[Doubt, ...], top: int
     ) -> Prediction:
-        if top < 1:
-            raise InputError(f"top must be at least 1, got {top}")
         order = np.argsort(-probabilities, kind="stable")
         best = tuple((self.class_names[i], float(probabilities[i])) for i in order[:top])
         first, second = order[:2]
@@ -239,9 +314,14 @@ class Classifier:
         return Prediction(self.class_names[first], float(probabilities[first]), best, doubts)
 
 
-def _probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of (N, classes) scores: the posterior each network is trained to give.
+def _posterior(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, classes) scores to the probabilities that each network is trained to give.
 
     That of the 1998 network, whose score is −y of Eq. (7), is Eq. (9) without its constant.
     """
     return softmax(scores).astype(np.float32)
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise InputError(f"top must be at least 1, got {top}")

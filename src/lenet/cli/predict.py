@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
 
 if TYPE_CHECKING:
-    from lenet.classifier import Prediction
+    from lenet.classifier import Classifier, Prediction
 
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -45,20 +46,15 @@ def predict(
 
     classifier = Classifier.load(weights, engine=engine, device=device)
     rows: list[dict[str, Any]] = []
-    for place in found:
-        try:
-            if explain is not None:
-                from lenet.figures.networks import draw_explanation
-                from lenet.figures.style import write
-
-                look = classifier.look(place, top=top)
-                prediction = look.prediction
-                write(explain, draw_explanation(look, classifier.checkpoint.network))
-            else:
-                prediction = classifier.predict(place, top=top)
-        except PictureError as error:
-            complain(str(error), error.exit_code)
-            rows.append({"picture": place, "error": str(error)})
+    outcomes = (
+        classifier.stream(found, top=top)
+        if explain is None
+        else _explain(classifier, found[0], top, explain)
+    )
+    for place, prediction in zip(found, outcomes, strict=True):
+        if isinstance(prediction, PictureError):
+            complain(str(prediction), prediction.exit_code)
+            rows.append({"picture": place, "error": str(prediction)})
             continue
         if not any("label" in row for row in rows):
             say(classifier.engine.notice)  # not before: a bad picture alone is worth one line
@@ -71,6 +67,22 @@ def predict(
     if failed:
         # Bad input when nothing came of it, a failure when it was only a part of the work.
         raise typer.Exit(PictureError.exit_code if failed == len(rows) else 1)
+
+
+def _explain(
+    classifier: "Classifier", place: str, top: int, target: Path
+) -> "Iterator[Prediction | PictureError]":
+    """The stream of one picture, drawn on the way."""
+    from lenet.figures.networks import draw_explanation
+    from lenet.figures.style import write
+
+    try:
+        explanation = classifier.explain(place, top=top)
+    except PictureError as error:
+        yield error
+        return
+    write(target, draw_explanation(explanation, classifier.checkpoint.network))
+    yield explanation.prediction
 
 
 def _expand(pattern: str) -> list[str]:

@@ -12,7 +12,7 @@ from matplotlib.gridspec import SubplotSpec as Spec
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from lenet.classifier import Look
+from lenet.classifier import Explanation
 from lenet.data.preprocessing import BORDER, FULL_INK
 from lenet.figures.style import (
     BEST,
@@ -91,18 +91,19 @@ def _kernels(
 
 
 @styled
-def draw_explanation(look: Look, network: LeNet) -> Figure:
+def draw_explanation(explanation: Explanation, network: LeNet) -> Figure:
     """One picture on its way through the network, and why its answer may be wrong.
 
     Parameters
     ----------
-    look : Look
-        What `Classifier.look` returned.
+    explanation : Explanation
+        What `Classifier.explain` returned.
     network : LeNet
         The classifier's. When its output is made of radial basis units, F6 is drawn as a character
         beside the codes it was nearest to.
     """
-    class_names, probabilities, box = look.class_names, look.probabilities, look.ink.box
+    class_names, probabilities = explanation.class_names, explanation.probabilities
+    box = explanation.ink.box
     codes = None
     if isinstance(network.output, RadialBasisOutput):
         codes = network.output.centers.detach().cpu().numpy()
@@ -110,7 +111,7 @@ def draw_explanation(look: Look, network: LeNet) -> Figure:
     best = int(order[0])
     doubts = [
         line
-        for doubt in look.prediction.doubts
+        for doubt in explanation.prediction.doubts
         for line in textwrap.wrap(f"• {doubt.sentence}", 96)
     ]
     below = 7.2 if codes is None else 8.1  # where the doubts begin, in inches
@@ -125,27 +126,27 @@ def draw_explanation(look: Look, network: LeNet) -> Figure:
     )
 
     axes = figure.add_subplot(_part(figure, "The picture", 0.82, 1.95, 0.02, 0.3))
-    draw_picture(axes, look.grey)
+    draw_picture(axes, explanation.grey)
     axes.set_anchor("NW")
-    if box is not None and box != (0, 0, *look.grey.shape):
+    if box is not None and box != (0, 0, *explanation.grey.shape):
         up, left, down, right = box
         axes.add_patch(
             Rectangle((left, up), right - left, down - up, fill=False, color=BEST, linewidth=1.5)
         )
     axes = figure.add_subplot(_part(figure, "What the network saw", 0.82, 1.95, 0.325, 0.605))
-    draw_picture(axes, FULL_INK - np.pad(look.ink.ink, BORDER))
+    draw_picture(axes, FULL_INK - np.pad(explanation.ink.ink, BORDER))
     axes.set_anchor("NW")
     title = "Probabilities" if codes is None else "Probabilities, distances"
     shown = np.sort(order[:10])
     axes = figure.add_subplot(_part(figure, title, 0.82, 1.95, 0.63, 0.98))
-    distances = None if codes is None else -look.activations["output"]
+    distances = None if codes is None else -explanation.activations["output"]
     _bars(axes, shown, best, probabilities, class_names, distances)
 
     for name, rows, top, height in (("c1", 1, 3.16, 1.0), ("c3", 2, 4.56, 1.5)):
-        maps = look.activations[name]
+        maps = explanation.activations[name]
         title = f"{name.upper()}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
         _maps(figure, _part(figure, title, top, height), maps, rows)
-    f6 = look.activations["f6"]
+    f6 = explanation.activations["f6"]
     if codes is None:
         axes = figure.add_subplot(_part(figure, f"F6: {len(f6)} features", 6.48, 0.3))
         draw_picture(axes, f6.reshape(2, -1), *_scale(f6))
