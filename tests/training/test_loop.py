@@ -53,7 +53,7 @@ class Watching(Engine):
     """An engine that notes what it is asked to gather and to score."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine.name, engine.device, engine.notice)
+        super().__init__(engine.device, engine.notice)
         object.__setattr__(self, "batches", [])
         object.__setattr__(self, "scored", [])
 
@@ -323,6 +323,23 @@ def test_compiling_ahead_changes_nothing_and_is_told(digits, name, options, monk
     monkeypatch.setattr(loop._Training, "compile", without_scoring(loop._Training.compile))
     other, _ = trained(digits, RICH, engine, **options)
     assert same(network, other)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, RICH], ids=["plain", "distorted"])
+def test_no_epoch_waits_for_a_kernel(digits, recipe, monkeypatch):
+    compiled = pytest.importorskip("lenet.kernels.compiled", reason="Halide is not installed")
+    monkeypatch.setattr(compiled, "_calls", {})
+    compiled.compiled.cache_clear()
+    known = []
+    train(
+        build_network("modern"),
+        digits,
+        recipe,
+        on_progress=lambda _: known.append(set(compiled._calls)),
+    )
+    before, after = known
+    assert before < after
+    assert set(compiled._calls) == after
 
 
 def without_scoring(compile_training):

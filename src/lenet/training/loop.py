@@ -152,6 +152,7 @@ class _Training:
             label_smoothing=self.recipe.label_smoothing,
             # An image of a short batch counts for no more than any other.
             weight=1 / self.batch_size,
+            distorted=self.recipe.distortions != Distortions(),
         )
         self.update = self.engine.updater(self.optimizer)
         if compiles:
