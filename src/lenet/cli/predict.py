@@ -3,7 +3,7 @@
 import dataclasses
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,6 @@ from lenet.figures.text import percent
 
 if TYPE_CHECKING:
     from lenet.classifier import Classifier, Prediction
-
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 """The files of a folder given to `predict`; others in it are passed over."""
@@ -45,12 +44,12 @@ def predict(
     from lenet.classifier import Classifier
 
     classifier = Classifier.load(weights, engine=engine, device=device)
+    outcomes: Iterable[Prediction | PictureError]
+    if explain is None:
+        outcomes = classifier.stream(found, top=top)
+    else:
+        outcomes = [_explain(classifier, found[0], top, explain)]
     rows: list[dict[str, Any]] = []
-    outcomes = (
-        classifier.stream(found, top=top)
-        if explain is None
-        else _explain(classifier, found[0], top, explain)
-    )
     for place, prediction in zip(found, outcomes, strict=True):
         if isinstance(prediction, PictureError):
             complain(str(prediction), prediction.exit_code)
@@ -71,18 +70,17 @@ def predict(
 
 def _explain(
     classifier: "Classifier", place: str, top: int, target: Path
-) -> "Iterator[Prediction | PictureError]":
-    """The stream of one picture, drawn on the way."""
+) -> "Prediction | PictureError":
+    """The outcome for one picture, drawn into `target`."""
     from lenet.figures.networks import draw_explanation
     from lenet.figures.style import write
 
     try:
         explanation = classifier.explain(place, top=top)
     except PictureError as error:
-        yield error
-        return
+        return error
     write(target, draw_explanation(explanation, classifier.checkpoint.network))
-    yield explanation.prediction
+    return explanation.prediction
 
 
 def _expand(pattern: str) -> list[str]:
