@@ -232,6 +232,9 @@ class FusedEngine(Engine):
 
     def compile_scoring(self, module: nn.Module) -> None:
         """See `Engine.compile_scoring`."""
+        from lenet.kernels.compiled import kernel
+
+        kernel("gather", False)
         _fused(module).compile_scoring()
 
     def cores(self) -> contextlib.AbstractContextManager[None]:
@@ -267,6 +270,9 @@ class FusedEngine(Engine):
         loss = torch.tensor([label_smoothing, weight])
         step = _fused(module).backprop(ink, labels, preprocessing, loss, distorted=distorted)
         if step is None:
+            from lenet.kernels.compiled import kernel
+
+            kernel("gather", distorted)
             return through_autograd
 
         def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:

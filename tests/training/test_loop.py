@@ -320,19 +320,20 @@ def test_compiling_ahead_changes_nothing_and_is_told(digits, name, options, monk
         compiling, compiled = told
         assert compiling == "compiling kernels for modern"
         assert re.fullmatch(r"compiled in \d+\.\d s", compiled)
-    monkeypatch.setattr(loop._Training, "compile", without_scoring(loop._Training.compile))
+    monkeypatch.setattr(type(engine), "compile_scoring", lambda *_: None)
     other, _ = trained(digits, RICH, engine, **options)
     assert same(network, other)
 
 
+@pytest.mark.parametrize("options", [{}, OPTIONS], ids=["covered", "dropout and BatchNorm"])
 @pytest.mark.parametrize("recipe", [PLAIN, RICH], ids=["plain", "distorted"])
-def test_no_epoch_waits_for_a_kernel(digits, recipe, monkeypatch):
+def test_no_epoch_waits_for_a_kernel(digits, recipe, options, monkeypatch):
     compiled = pytest.importorskip("lenet.kernels.compiled", reason="Halide is not installed")
     monkeypatch.setattr(compiled, "_calls", {})
     compiled.compiled.cache_clear()
     known = []
     train(
-        build_network("modern"),
+        build_network("modern", **options),
         digits,
         recipe,
         on_progress=lambda _: known.append(set(compiled._calls)),
@@ -340,14 +341,3 @@ def test_no_epoch_waits_for_a_kernel(digits, recipe, monkeypatch):
     before, after = known
     assert before < after
     assert set(compiled._calls) == after
-
-
-def without_scoring(compile_training):
-    """`compile` that scores nothing: what is scored in it must leave no trace."""
-
-    def compiling(training, tell):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Engine, "scores", lambda *arguments: None)
-            compile_training(training, tell)
-
-    return compiling

@@ -31,8 +31,6 @@ from lenet.training.recipes import Recipe
 # What a generator is for, so that no two draw the same numbers from one seed.
 _INITIAL, _ORDER, _DROPOUT = range(3)
 
-_FEW = 16  # images that compile what scores many
-
 
 def train(
     network: LeNet,
@@ -155,9 +153,8 @@ class _Training:
             distorted=self.recipe.distortions != Distortions(),
         )
         self.update = self.engine.updater(self.optimizer)
+        self.engine.compile_scoring(self.measured)
         if compiles:
-            few = self.splits.train.images[:_FEW]
-            self.engine.scores(self.measured, few, self.preprocessing)
             tell(f"compiled in {time.perf_counter() - started:.1f} s")
 
     def run_epoch(self, before: State | None, began: float) -> State:
