@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lenet import threads
+from lenet.data.distortions import CENTRE
 from lenet.data.preprocessing import BORDER, PADDED_SIZE, Preprocessing, check_ink
 from lenet.errors import EngineError, InputError, ShapeError
 from lenet.networks import LeNet
@@ -393,24 +394,27 @@ def _check_chosen(indices: Tensor, matrices: NDArray[np.float32] | None) -> None
 
 
 def _warp(ink: Tensor, matrices: Tensor) -> Tensor:
-    """`lenet.data.distortions.warp` in torch: (B, 28, 28) → (B, 32, 32), paper outside."""
-    centre = (PADDED_SIZE - 1) / 2
-    axis = torch.arange(PADDED_SIZE, dtype=torch.float32, device=ink.device) - centre
-    column, row = axis[None, None, :], axis[None, :, None]
+    """`lenet.data.distortions.warp` in torch, to the bit: (B, 28, 28) → (B, 32, 32)."""
+    steps = torch.arange(PADDED_SIZE, dtype=torch.float32, device=ink.device) - CENTRE
     m = matrices[:, :, :, None, None]  # (B, 2, 3, 1, 1)
-    x = m[:, 0, 0] * column + m[:, 0, 1] * row + m[:, 0, 2] + centre  # (B, 32, 32)
-    y = m[:, 1, 0] * column + m[:, 1, 1] * row + m[:, 1, 2] + centre
-    # A margin of paper, and positions beyond it moved onto it, so that no corner is out of range.
-    size = PADDED_SIZE + 2
-    frame = nn.functional.pad(ink, (BORDER + 1,) * 4).flatten(1)
-    x, y = (v.add(1).clamp(0, size - 1.001) for v in (x, y))
-    left, top = x.floor(), y.floor()
-    across, down = x - left, y - top
-    corner = (top * size + left).long().flatten(1)
+    # One pixel of paper around the ink: coordinates clipped to its far edge read paper alone.
+    paper = nn.functional.pad(ink, (1,) * 4)
+    side = paper.shape[-1]
+    cells, origin = side - 1, CENTRE - BORDER + 1
 
-    def at(step: int) -> Tensor:
-        return frame.gather(1, corner + step).view_as(x)
+    def source(axis: int) -> tuple[Tensor, Tensor]:
+        """Cells of (B, 32, 32) pixels along an axis, and where in them: 0 … 1."""
+        across, down = m[:, axis, 0] * steps, m[:, axis, 1] * steps[:, None]
+        place = ((across + m[:, axis, 2]) + down + origin).clamp(0, cells)
+        cell = place.long().clamp(max=cells - 1)
+        return cell, place - cell
 
-    upper = at(0) + across * (at(1) - at(0))
-    lower = at(size) + across * (at(size + 1) - at(size))
+    (left, across), (top, down) = source(0), source(1)
+    corner = (top * side + left).flatten(1)
+
+    def level(step: int) -> Tensor:
+        return paper.flatten(1).gather(1, corner + step).view_as(across)
+
+    upper = level(0) + across * (level(1) - level(0))
+    lower = level(side) + across * (level(side + 1) - level(side))
     return upper + down * (lower - upper)

@@ -92,7 +92,6 @@ class Pictures:
 def warp(
     entry: Callable[[int, int], Expr],
     corners: Callable[[Expr, Expr], Sequence[Expr]],
-    rounded: Callable[[Expr], Expr] = hl.strict_float,
 ) -> Expr:
     """The level at (x, y) of the distorted 32×32 frame, bilinearly, as `distortions.warp` has it.
 
@@ -104,6 +103,7 @@ def warp(
         The levels at the four corners of a cell of the ink with one pixel of paper around it: the
         upper two, then the lower two.
     """
+    rounded = hl.strict_float  # as NumPy rounds, operation by operation
 
     def source(axis: int) -> Expr:
         dx, dy = (hl.cast(hl.Float(32), v) - hl.f32(CENTRE) for v in (x, y))

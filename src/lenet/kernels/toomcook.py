@@ -1,159 +1,154 @@
-"""A row of a convolution in fewer products: the linear maps to the points and back."""
+"""F(m, 5): m outputs of a convolution's row in m + 4 products instead of 5 m, by Toom–Cook.
+
+::
+
+    outputs = Aᵀ [(G taps) ⊙ (B inputs)]                    ⊙: one product for each point
+    Σ_p A[p, o] G[p, t] B[p, i] = 1 if i = o + t else 0     exactly
+
+Both gradients are the same sum read the other way: of the inputs Bᵀ [(G taps) ⊙ (A deltas)], of
+the taps Gᵀ [(B inputs) ⊙ (A deltas)]. Row p of each matrix belongs to one point: A and G take the
+values there of polynomials with the deltas and the taps as coefficients, B those that belong to the
+inputs.
+
+References
+----------
+Toom 1963; Cook 1966; Winograd, Arithmetic Complexity of Computations, 1980; for convolutional
+networks Lavin & Gray 2016, whose Bᵀ is B here.
+"""
 
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
 from lenet.kernels.functions import Expr
 from lenet.networks.frame import KERNEL_SIZE
 
-_Map = Callable[[Sequence[Expr]], list[Expr]]
-Matrix = tuple[_Map, _Map]
+Row = tuple[Fraction, ...]
+Matrix = tuple[Row, ...]
 
 
 @dataclass(frozen=True)
 class ToomCook:
-    """Where the polynomials of a row of a convolution are known: 0, ±p for each pair, infinity.
-
-    Neighbouring outputs with their taps and inputs are a piece of a product of polynomials, and
-    that is known from its values at as many points as there are inputs: so many products, instead
-    of outputs times taps. (Toom 1963, Cook 1966; Winograd, Arithmetic Complexity of Computations,
-    1980.) Of each linear map the backward pass takes the transpose.
+    """The three matrices of F(m, 5), from the points; exact.
 
     Parameters
     ----------
     outputs : int
-        Neighbours that are computed together.
-    pairs : tuple of float
-        p, of the points p and -p.
+        m: neighbours that are computed together.
+    pairs : tuple of Fraction
+        p, of the points p and −p, one after the other; infinity is always the last point.
     zero : bool
-        Whether 0 is a point.
+        Whether 0 is a point, then the first.
     """
 
     outputs: int
-    pairs: tuple[float, ...]
+    pairs: tuple[Fraction, ...]
     zero: bool
+
+    def __post_init__(self) -> None:
+        assert self.count == len(self.points) + 1, "as many points as inputs"
 
     @property
     def count(self) -> int:
-        """The number of points, products, and inputs."""
-        return self.zero + 2 * len(self.pairs) + 1
+        """The number of points, products, and inputs: m + 4."""
+        return self.outputs + KERNEL_SIZE - 1
 
     @property
-    def points(self) -> list[float]:
-        """The finite points, in order."""
-        return [0.0] * self.zero + [q for p in self.pairs for q in (p, -p)]
+    def points(self) -> Row:
+        """The finite ones, in order."""
+        zero = (Fraction(0),) * self.zero
+        return (*zero, *(point for p in self.pairs for point in (p, -p)))
 
-    @property
-    def A(self) -> "Matrix":  # noqa: N802 (the field's name)
-        """Outputs or deltas to the points, and back."""
-        return self.evaluate, lambda v: self.evaluate_transposed(v, self.outputs)
+    @cached_property
+    def A(self) -> Matrix:  # noqa: N802 (the field's name for it)
+        """(points, outputs): the values of a polynomial with `outputs` coefficients."""
+        return self._values(self.outputs)
 
-    @property
-    def G(self) -> "Matrix":  # noqa: N802
-        """Taps to the points, and back."""
-        return self.evaluate_taps, self.evaluate_taps_transposed
+    @cached_property
+    def G(self) -> Matrix:  # noqa: N802
+        """(points, 5): the same of the taps, each row over its point's distances to the others."""
+        *finite, infinity = self._values(KERNEL_SIZE)
+        others = [[p - q for q in self.points if q != p] for p in self.points]
+        distances = [math.prod(each, start=Fraction(1)) for each in others]
+        rows = (tuple(v / d for v in row) for row, d in zip(finite, distances, strict=True))
+        return (*rows, infinity)
 
-    @property
-    def B(self) -> "Matrix":  # noqa: N802
-        """Inputs to the points, and back."""
-        return self.evaluate_inputs, self.evaluate_inputs_transposed
+    @cached_property
+    def B(self) -> Matrix:  # noqa: N802
+        """(points, inputs): the coefficients of Π (x − q) over the other finite points q."""
+        others = [tuple(q for q in self.points if q != p) for p in self.points]
+        rows = [_with_roots(roots) for roots in (*others, self.points)]
+        return tuple((*row, *(Fraction(0),) * (self.count - len(row))) for row in rows)
 
-    def evaluate(self, c: Sequence[Expr]) -> list[Expr]:
-        """A polynomial's coefficients, lowest power first → its values at the points."""
-        values = [c[0]] if self.zero else []
-        for p in self.pairs:
-            powers = [p**i for i in range(len(c))]
-            even, odd = _dot(powers[::2], c[::2]), _dot(powers[1::2], c[1::2])
-            values += [even + odd, even - odd]
-        return [*values, c[-1]]
-
-    def evaluate_transposed(self, v: Sequence[Expr], n: int) -> list[Expr]:
-        """Values at the points → `n` sums over the points; of products, the outputs."""
-        zero, pairs, infinity = self._apart(v)
-        parts = [[plus + minus for plus, minus in pairs], [plus - minus for plus, minus in pairs]]
-        sums = [_dot([p**i for p in self.pairs], parts[i % 2]) for i in range(n)]
-        return [sum(zero, sums[0]), *sums[1:-1], sums[-1] + infinity]
-
-    def evaluate_taps(self, w: Sequence[Expr]) -> list[Expr]:
-        """Taps → their values at the points, each over its distances to the other points."""
-        return self._over_distances(self.evaluate(w))
-
-    def evaluate_taps_transposed(self, v: Sequence[Expr]) -> list[Expr]:
-        """Sums of products at the points → what they say of the taps."""
-        return self.evaluate_transposed(self._over_distances(v), KERNEL_SIZE)
-
-    def evaluate_inputs(self, d: Sequence[Expr]) -> list[Expr]:
-        """Neighbouring inputs → their values at the points."""
-        # Polynomials that vanish at all other points: a polynomial in x², times x if 0 is one of
-        # them, times x + p for the point p.
-        vanishing, d_x = self._vanishing(), d[self.zero :]
-        values = [_dot(vanishing, d[::2])] if self.zero else []
-        for p in self.pairs:
-            others = self._vanishing(p)
-            low, high = _dot([p * c for c in others], d_x[::2]), _dot(others, d_x[1::2])
-            values += [high + low, high - low]
-        return [*values, _dot(vanishing, d_x[::2])]
-
-    def evaluate_inputs_transposed(self, v: Sequence[Expr]) -> list[Expr]:
-        """Sums of products at the points → what they say of the inputs."""
-        zero, pairs, infinity = self._apart(v)
-        terms: list[list[tuple[float, Expr]]] = [[] for _ in range(self.count)]
-
-        def add(lowest: int, coefficients: Sequence[float], value: Expr) -> None:
-            for i, c in enumerate(coefficients):
-                terms[lowest + 2 * i].append((c, value))
-
-        for p, (plus, minus) in zip(self.pairs, pairs, strict=True):
-            others = self._vanishing(p)
-            add(self.zero, [p * c for c in others], plus - minus)
-            add(self.zero + 1, others, plus + minus)
-        add(self.zero, self._vanishing(), infinity)
-        for value in zero:
-            add(0, self._vanishing(), value)
-        return [_dot(*zip(*some, strict=True)) for some in terms]
-
-    def _apart(self, v: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]], Expr]:
-        """Values at the points: at 0 (or none), at the pairs, at infinity."""
-        zero, pairs = list(v[: self.zero]), v[self.zero : -1]
-        return zero, list(zip(pairs[::2], pairs[1::2], strict=True)), v[-1]
-
-    def _vanishing(self, but: float = 0) -> list[float]:
-        """The product of x² - p² over the pairs `but` one: its coefficients in x²."""
-        c = [1.0]
-        for p in self.pairs:
-            if p != but:
-                c = [low - p**2 * high for low, high in zip([0.0, *c], [*c, 0.0], strict=True)]
-        return c
-
-    def _over_distances(self, v: Sequence[Expr]) -> list[Expr]:
-        """Values over the product of their point's distances to the other finite points."""
-        points = [0.0] * self.zero + [sign * p for p in self.pairs for sign in (1, -1)]
-        distances = [math.prod(a - b for b in points if b != a) for a in points]
-        return [*(_dot([1 / d], [u]) for d, u in zip(distances, v[:-1], strict=True)), v[-1]]
-
-
-def _dot(coefficients: Sequence[float], values: Sequence[Expr]) -> Expr:
-    """The sum of the first values times the coefficients, those rounded to float32."""
-    terms = [float(np.float32(c)) * v for c, v in zip(coefficients, values, strict=False)]
-    return functools.reduce(operator.add, terms)
+    def _values(self, coefficients: int) -> Matrix:
+        """Powers of the points; at infinity the leading coefficient alone."""
+        leading = (Fraction(0),) * (coefficients - 1) + (Fraction(1),)
+        return (*(tuple(p**i for i in range(coefficients)) for p in self.points), leading)
 
 
 def apply(matrix: Matrix, values: Sequence[Expr]) -> list[Expr]:
-    """The matrix times the values."""
-    return matrix[0](values)
+    """The matrix times a vector; rows of p and −p share the halves in which they agree or differ.
+
+    Constants are rounded to float32; terms whose constant is 0 are left out.
+    """
+    found: list[Expr] = []
+    for plus, *minus in _by_pairs(matrix):
+        if not minus:
+            found.append(_dot(zip(plus, values, strict=True)))
+            continue
+        columns = list(zip(plus, *minus, values, strict=True))
+        agree = _dot((c, v) for c, other, v in columns if c == other)
+        differ = _dot((c, v) for c, other, v in columns if c != other)
+        found += [agree + differ, agree - differ]
+    return found
 
 
 def apply_transposed(matrix: Matrix, values: Sequence[Expr]) -> list[Expr]:
-    """The transposed matrix times the values."""
-    return matrix[1](values)
+    """The transposed matrix times a vector: v₊ + v₋ and v₊ − v₋ first, then the columns."""
+    terms: list[list[tuple[Fraction, Expr]]] = [[] for _ in matrix[0]]
+    rest = iter(values)
+    for plus, *minus in _by_pairs(matrix):
+        if minus:
+            v_plus, v_minus = next(rest), next(rest)
+            total, difference = v_plus + v_minus, v_plus - v_minus
+        else:
+            total = difference = next(rest)
+        for column, c, other in zip(terms, plus, *(minus or [plus]), strict=True):
+            column.append((c, total if c == other else difference))
+    return [_dot(column) for column in terms]
+
+
+def _by_pairs(matrix: Matrix) -> Iterator[tuple[Row, ...]]:
+    """A row by itself, or two that are equal but for signs: those of p and −p."""
+    rows = list(matrix)
+    while rows:
+        first, second = rows[0], rows[1] if len(rows) > 1 else ()
+        taken = 2 if [*map(abs, first)] == [*map(abs, second)] else 1
+        yield tuple(rows[:taken])
+        del rows[:taken]
+
+
+def _with_roots(roots: Row) -> Row:
+    """Π (x − q) over the roots q: its coefficients, lowest power first."""
+    zero = Fraction(0)
+    c: Row = (Fraction(1),)
+    for q in roots:
+        c = tuple(low - q * high for low, high in zip((zero, *c), (*c, zero), strict=True))
+    return c
+
+
+def _dot(terms: Iterable[tuple[Fraction, Expr]]) -> Expr:
+    """The sum of the products, each constant rounded to float32."""
+    return functools.reduce(operator.add, (float(np.float32(c)) * v for c, v in terms if c))
 
 
 # C1's rows are 28 outputs, C3's 10. Of as many points these lose the least, or nearly: gradients
 # err two to three times as much as a direct convolution's.
-C1 = ToomCook(4, (1, 2, 1 / 2), zero=True)
-C3 = ToomCook(5, (1, 2, 1 / 4, 2 / 3), zero=False)
+C1 = ToomCook(4, (Fraction(1), Fraction(2), Fraction(1, 2)), zero=True)
+C3 = ToomCook(5, (Fraction(1), Fraction(2), Fraction(1, 4), Fraction(2, 3)), zero=False)

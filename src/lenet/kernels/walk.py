@@ -140,7 +140,7 @@ class _Patterns:
                     for i in range(2)
                 ]
 
-            level = warp(lambda axis, i: matrices[lane, b, 3 * axis + i], corners, lambda e: e)
+            level = warp(lambda axis, i: matrices[lane, b, 3 * axis + i], corners)
         else:
             column, row = (hl.clamp(v - BORDER + 1, 0, size - 1) for v in (x, y))
             level = hl.cast(hl.Float(32), ink[column, row, index])

@@ -1,0 +1,72 @@
+"""Torch's private names still mean what the fused engine takes for granted."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("halide", reason="Halide has no wheel for this machine")
+
+from lenet.kernels import torch_internals
+
+
+def test_flat_memory_is_seen_as_the_tensors():
+    like = [torch.empty(2, 3), torch.empty(4)]
+    flat = torch.arange(10.0)
+    first, second = torch_internals.unflatten_dense_tensors(flat, like)
+    assert torch.equal(first, flat[:6].view(2, 3))
+    assert torch.equal(second, flat[6:])
+    assert second.data_ptr() == flat[6:].data_ptr()
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda module: module.register_forward_hook(lambda *_: None),
+        lambda module: module.register_forward_pre_hook(lambda *_: None),
+        lambda module: module.register_full_backward_hook(lambda *_: None),
+        lambda module: module.register_full_backward_pre_hook(lambda *_: None),
+    ],
+)
+def test_a_hook_is_seen_in_the_registries(register):
+    module = nn.Linear(2, 2)
+    registries = torch_internals.hook_registries(module)
+    assert not any(registries)
+    handle = register(module)
+    assert any(registries)
+    handle.remove()
+    assert not any(registries)
+
+
+def test_a_hook_for_every_module_is_seen():
+    assert not torch_internals.any_global_hook()
+    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    try:
+        assert torch_internals.any_global_hook()
+    finally:
+        handle.remove()
+
+
+def test_tracing_and_transforming_are_seen():
+    seen = []
+
+    class Watched(nn.Module):
+        def forward(self, images):
+            seen.append(torch_internals.is_transformed(images))
+            return images + 1
+
+    images = torch.zeros(1)
+    Watched()(images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # tracing is; it is still done
+        torch.jit.trace(Watched(), images, check_trace=False)
+    Watched()(nn.Parameter(images))
+    assert seen == [False, True, True]
+
+
+def test_step_hooks_are_seen():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1)
+    assert not torch_internals.has_step_hooks(optimizer)
+    optimizer.register_step_post_hook(lambda *_: None)
+    assert torch_internals.has_step_hooks(optimizer)
