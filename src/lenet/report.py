@@ -3,7 +3,6 @@
 import base64
 import html
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent
 from lenet.files import write_atomic
+from lenet.machine import list_versions
 from lenet.networks.frame import LeNet
 from lenet.training.history import Epoch, diagnose, overfits
 from lenet.training.recipes import Recipe
@@ -233,7 +233,7 @@ def _facts(run: Run) -> dict[str, object]:
         "recipe": _listed(recipe),
         "distortions": _listed(distortions),
         "engine": run.engine.notice,
-        "lenet": version("lenet"),
+        "versions": _listed(list_versions()),
     }
 
 
