@@ -28,10 +28,19 @@ class Pipeline:
 
     def read(self, name: str, extents: Extents, type_: Any = None) -> Any:
         """An input array with these extents, packed; float32 when no type is given."""
-        array = hl.ImageParam(type_ or hl.Float(32), len(extents), name.replace(".", "_"))
+        array = self.take(name, type_ or hl.Float(32), len(extents))
         pack(array, extents)
-        self.inputs[name] = array
         return array
+
+    def take(self, name: str, type_: Any, dimensions: int) -> Any:
+        """An input array of any extents."""
+        self.inputs[name] = hl.ImageParam(type_, dimensions, name.replace(".", "_"))
+        return self.inputs[name]
+
+    def number(self, name: str, type_: Any = None) -> Any:
+        """An input number; float32 when no type is given."""
+        self.inputs[name] = hl.Param(type_ or hl.Float(32), name)
+        return self.inputs[name]
 
     def read_weights(self, architecture: Architecture) -> dict[str, Any]:
         """The parameters of a network."""

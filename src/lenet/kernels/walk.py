@@ -38,8 +38,7 @@ from lenet.networks.frame import (
     S4_SIZE,
 )
 
-seed = hl.Var("seed")
-kx, ky = hl.vars("kx ky")
+seed, kx, ky = hl.vars("seed kx ky")
 
 CODES = "output.centers"
 """The one parameter that all networks share and none learns."""
@@ -125,13 +124,13 @@ class _Patterns:
 
     def _images(self, distorted: bool) -> Func:
         """Each network's own next image, padded, distorted if asked, scaled."""
-        f, size = hl.Func("x"), INK_SIZE + 2
-        ink = self._array("ink", hl.UInt(8), 3)  # one pixel of paper around it
-        order = self._array("order", hl.Int(32), 2)
-        factor, offset = self._number("factor"), self._number("offset")
+        f, size, take = hl.Func("x"), INK_SIZE + 2, self.pipeline.take
+        ink = take("ink", hl.UInt(8), 3)  # one pixel of paper around it
+        order = take("order", hl.Int(32), 2)
+        factor, offset = (self.pipeline.number(n) for n in ("factor", "offset"))
         index = hl.unsafe_promise_clamped(order[lane, b], 0, ink.dim(2).extent() - 1)
         if distorted:
-            matrices = self._array("matrices", hl.Float(32), 3)  # [entry, pattern, network]
+            matrices = take("matrices", hl.Float(32), 3)  # [entry, pattern, network]
 
             def corners(left: Expr, top: Expr) -> list[Expr]:
                 return [
@@ -147,22 +146,13 @@ class _Patterns:
         f[lane, x, y, b] = level * factor + offset
         return f
 
-    def _array(self, name: str, type_: Any, dimensions: int) -> Any:
-        """An input array of any extents."""
-        self.pipeline.inputs[name] = hl.ImageParam(type_, dimensions, name)
-        return self.pipeline.inputs[name]
-
-    def _number(self, name: str) -> Any:
-        self.pipeline.inputs[name] = hl.Param(hl.Float(32), name)
-        return self.pipeline.inputs[name]
-
     # --- Backward -------------------------------------------------------------------------------
 
     def _loss(self) -> None:
         """Eq. (9), or Eq. (8) without competition; its derivatives by F6's outputs."""
         output = self.layers.output.output
-        labels, order = self._array("labels", hl.Int(32), 1), self.pipeline.inputs["order"]
-        j, competition = self._number("rubbish_penalty"), self._number("competition")
+        labels, order = self.pipeline.take("labels", hl.Int(32), 1), self.pipeline.inputs["order"]
+        j, competition = (self.pipeline.number(n) for n in ("rubbish_penalty", "competition"))
         last = labels.dim(0).extent() - 1
         label, best = hl.Func("label"), hl.Func("best")
         label[lane, b] = labels[hl.unsafe_promise_clamped(order[lane, b], 0, last)]
@@ -316,10 +306,9 @@ def _indices(extents: Extents) -> tuple[Any, ...]:
 def _schedule(pipeline: Pipeline, patterns: _Patterns, updates: dict[str, Func]) -> None:
     """All of a pattern within its turn of the one loop over patterns, which C5's update leads."""
     lanes, loop = patterns.lanes, updates["c5.weight"]
-    counts = {name: hl.Param(hl.Int(32), name) for name in ("patterns", "groups")}
-    pipeline.inputs |= counts
+    n_patterns, n_groups = (pipeline.number(n, hl.Int(32)) for n in ("patterns", "groups"))
     for f in [*updates.values(), patterns.penalty, patterns.wrong]:
-        f.bound(b, 0, counts["patterns"]).bound(group, 0, counts["groups"])
+        f.bound(b, 0, n_patterns).bound(group, 0, n_groups)
         f.bound(seed, 0, lanes).vectorize(seed, lanes).parallel(group).never_partition_all()
         if f is not loop:
             f.compute_with(loop, b)
@@ -333,32 +322,24 @@ def _schedule(pipeline: Pipeline, patterns: _Patterns, updates: dict[str, Func])
 
 def _bounds(patterns: _Patterns) -> list[tuple[Func, tuple[tuple[Any, int], ...]]]:
     """What is computed for each pattern, and how large it is."""
-    layers = patterns.layers
-    extents: dict[str, tuple[tuple[Any, int], ...]] = {
-        "c1": ((x, C1_SIZE), (y, C1_SIZE), (m, C1_MAPS)),
-        "s2": ((x, S2_SIZE), (y, S2_SIZE), (m, C1_MAPS)),
-        "c3": ((x, C3_SIZE), (y, C3_SIZE), (m, C3_MAPS)),
-        "s4": ((x, S4_SIZE), (y, S4_SIZE), (m, C3_MAPS)),
-        "c5": ((k, C5_UNITS),),
-        "f6": ((k, F6_UNITS),),
-    }
-    outputs = {
-        "c1": layers.c1.output,
-        "s2": layers.s2,
-        "c3": layers.c3.output,
-        "s4": layers.s4,
-        "c5": layers.c5.output,
-        "f6": layers.f6.output,
+    layers, deltas, backs = patterns.layers, patterns.deltas, patterns.backs
+    sized: dict[str, tuple[Func, tuple[tuple[Any, int], ...]]] = {
+        "c1": (layers.c1.output, ((x, C1_SIZE), (y, C1_SIZE), (m, C1_MAPS))),
+        "s2": (layers.s2, ((x, S2_SIZE), (y, S2_SIZE), (m, C1_MAPS))),
+        "c3": (layers.c3.output, ((x, C3_SIZE), (y, C3_SIZE), (m, C3_MAPS))),
+        "s4": (layers.s4, ((x, S4_SIZE), (y, S4_SIZE), (m, C3_MAPS))),
+        "c5": (layers.c5.output, ((k, C5_UNITS),)),
+        "f6": (layers.f6.output, ((k, F6_UNITS),)),
     }
     return [
-        *((outputs[name], extents[name]) for name in extents),
-        *((delta, extents[name]) for name, delta in patterns.deltas.items()),
+        *sized.values(),
+        *((delta, sized[name][1]) for name, delta in deltas.items()),
         (layers.images, ((x, PADDED_SIZE), (y, PADDED_SIZE))),
         (layers.output.output, ((k, patterns.architecture.classes),)),
         (layers.flat, ((k, S4_FEATURES),)),
-        (patterns.backs["c5"], extents["c5"]),
-        (patterns.backs["s4"], ((k, S4_FEATURES),)),
-        (patterns.backs["s2"], ((x, S2_SIZE),)),
+        (backs["c5"], ((k, C5_UNITS),)),
+        (backs["s4"], ((k, S4_FEATURES),)),
+        (backs["s2"], ((x, S2_SIZE),)),
         *((f, ()) for f in patterns.partial),
     ]
 

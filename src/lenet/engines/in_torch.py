@@ -1,26 +1,19 @@
-"""Where a network runs: the fused CPU engine or torch, chosen once and said aloud."""
+"""Networks in torch, on any device: what every engine can do, done without kernels of our own."""
 
 import contextlib
-import importlib.util
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lenet import threads
 from lenet.data.distortions import CENTRE
 from lenet.data.preprocessing import BORDER, PADDED_SIZE, Preprocessing, check_ink
-from lenet.errors import EngineError, InputError, ShapeError
+from lenet.errors import ShapeError
 from lenet.networks import LeNet
 
-if TYPE_CHECKING:
-    from lenet.kernels.fused import FusedNetwork
-
-ENGINES = ("auto", "fused", "torch")
-DEVICES = ("auto", "cpu", "cuda")
 _SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
 
 
@@ -96,7 +89,7 @@ class Engine:
             When an index is not that of an image.
         """
         check_ink(ink)
-        _check_chosen(indices, matrices)
+        check_chosen(indices, matrices)
         return self._gather(ink, indices, preprocessing, matrices)
 
     def _gather(
@@ -166,7 +159,7 @@ class Engine:
             )
 
         def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
-            _check_chosen(indices, matrices)
+            check_chosen(indices, matrices)
             for parameter in module.parameters():
                 if parameter.grad is not None:
                     parameter.grad.zero_()
@@ -222,160 +215,7 @@ class Engine:
         return scores
 
 
-class FusedEngine(Engine):
-    """The kernels of `lenet.kernels` on the CPU; torch for what they do not cover."""
-
-    name = "fused"
-
-    def compile(self, network: LeNet) -> nn.Module:
-        """See `Engine.compile`."""
-        return fuse(network.to(self.device))
-
-    def compile_scoring(self, module: nn.Module) -> None:
-        """See `Engine.compile_scoring`."""
-        from lenet.kernels.compiled import kernel
-
-        kernel("gather", False)
-        _fused(module).compile_scoring()
-
-    def cores(self) -> contextlib.AbstractContextManager[None]:
-        """See `Engine.cores`."""
-        return threads.cores_to_halide()
-
-    def _gather(
-        self,
-        ink: Tensor,
-        indices: Tensor,
-        preprocessing: Preprocessing,
-        matrices: NDArray[np.float32] | None,
-    ) -> Tensor:
-        from lenet.kernels.compiled import gather
-
-        return gather(ink, indices, preprocessing, matrices)
-
-    def backprop(
-        self,
-        module: nn.Module,
-        ink: Tensor,
-        labels: Tensor,
-        preprocessing: Preprocessing,
-        *,
-        weight: float,
-        label_smoothing: float = 0.0,
-        distorted: bool = False,
-    ) -> Backprop:
-        """See `Engine.backprop`."""
-        through_autograd = super().backprop(
-            module, ink, labels, preprocessing, weight=weight, label_smoothing=label_smoothing
-        )
-        loss = torch.tensor([label_smoothing, weight])
-        step = _fused(module).backprop(ink, labels, preprocessing, loss, distorted=distorted)
-        if step is None:
-            from lenet.kernels.compiled import kernel
-
-            kernel("gather", distorted)
-            return through_autograd
-
-        def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
-            if not len(indices):
-                return through_autograd(indices, matrices)
-            _check_chosen(indices, matrices)
-            return step(indices, matrices)
-
-        return backprop
-
-    def updater(self, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-        """See `Engine.updater`."""
-        from lenet.kernels.updates import updater
-
-        return updater(optimizer)
-
-
-def fuse(network: LeNet) -> nn.Module:
-    """What `torch.compile` would be if it knew LeNet.
-
-    Parameters
-    ----------
-    network : LeNet
-
-    Returns
-    -------
-    fused : nn.Module
-        Takes (N, 1, 32, 32) float32 images, gives (N, classes) float32 scores. Its layers and
-        parameters are the network's own objects, under the same names: `state_dict`, hooks on
-        parameters, any loss and any optimizer work as with the network. What the kernels do not
-        cover runs in torch, and `fused.fallback` says why: another device or type, larger images,
-        gradients with respect to the images, hooks on layers, a changed layer, BatchNorm in
-        training (in evaluation it is folded into the convolutions).
-
-    Raises
-    ------
-    EngineError
-        When Halide is not installed.
-    """
-    from lenet.kernels.fused import FusedNetwork
-
-    return FusedNetwork(network)
-
-
-def _fused(module: nn.Module) -> "FusedNetwork":
-    from lenet.kernels.fused import FusedNetwork
-
-    assert isinstance(module, FusedNetwork), "a module of this engine's compile"
-    return module
-
-
-def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
-    """The engine for this machine; gives torch and Halide their threads, for the whole process.
-
-    Parameters
-    ----------
-    engine : {"auto", "fused", "torch"}
-        ``auto`` is the fused engine on a CPU for which Halide has a wheel, else torch.
-    device : {"auto", "cpu", "cuda"}
-        ``auto`` is a CUDA card if torch sees one.
-
-    Returns
-    -------
-    engine : Engine
-        Its `notice` says what was chosen, and why if the fused engine is not to be had.
-
-    Raises
-    ------
-    InputError
-        When a name is unknown.
-    EngineError
-        When what was asked for by name is not to be had here.
-    """
-    if engine not in ENGINES:
-        raise InputError(f"engine {engine!r} is unknown; use one of {', '.join(ENGINES)}")
-    if device not in DEVICES:
-        raise InputError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
-    count = threads.set_threads()
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError(
-            "device cuda was asked for, but torch sees no CUDA card; use --device cpu"
-        )
-    place = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    where = "cuda" if place == "cuda" else f"cpu, {count} thread{'s' if count > 1 else ''}"
-    missing = _why_not_fused(place)
-    if engine == "fused" and missing:
-        raise EngineError(f"engine fused was asked for, but {missing}; use --engine torch")
-    chosen = Engine if engine == "torch" or missing else FusedEngine
-    why = f": {missing}" if missing and engine == "auto" else ""
-    return chosen(torch.device(place), f"engine {chosen.name} on {where}{why}")
-
-
-def _why_not_fused(place: str) -> str | None:
-    """What keeps the fused engine from running here, or None; loads nothing."""
-    if place != "cpu":
-        return "the fused engine runs on the CPU only"
-    if importlib.util.find_spec("halide") is None:
-        return "Halide is not installed (no wheel for every machine: pip install 'halide>=21,<22')"
-    return None
-
-
-def _check_chosen(indices: Tensor, matrices: NDArray[np.float32] | None) -> None:
+def check_chosen(indices: Tensor, matrices: NDArray[np.float32] | None) -> None:
     """Refuse what does not choose images.
 
     Raises

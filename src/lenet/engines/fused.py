@@ -1,0 +1,123 @@
+"""Networks by the fused kernels of `lenet.kernels`, on the CPU."""
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lenet import threads
+from lenet.data.preprocessing import Preprocessing
+from lenet.engines.in_torch import Backprop, Engine, check_chosen
+from lenet.networks import LeNet
+
+if TYPE_CHECKING:
+    from lenet.kernels.fused import FusedNetwork
+
+
+class FusedEngine(Engine):
+    """The kernels of `lenet.kernels` on the CPU; torch for what they do not cover."""
+
+    name = "fused"
+
+    def compile(self, network: LeNet) -> nn.Module:
+        """See `Engine.compile`."""
+        return fuse(network.to(self.device))
+
+    def compile_scoring(self, module: nn.Module) -> None:
+        """See `Engine.compile_scoring`."""
+        from lenet.kernels.compiled import kernel
+
+        kernel("gather", False)
+        _fused(module).compile_scoring()
+
+    def cores(self) -> contextlib.AbstractContextManager[None]:
+        """See `Engine.cores`."""
+        return threads.cores_to_halide()
+
+    def _gather(
+        self,
+        ink: Tensor,
+        indices: Tensor,
+        preprocessing: Preprocessing,
+        matrices: NDArray[np.float32] | None,
+    ) -> Tensor:
+        if not (ink.is_cpu and indices.is_cpu):
+            return super()._gather(ink, indices, preprocessing, matrices)
+        from lenet.kernels.compiled import gather
+
+        return gather(ink, indices, preprocessing, matrices)
+
+    def backprop(
+        self,
+        module: nn.Module,
+        ink: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        *,
+        weight: float,
+        label_smoothing: float = 0.0,
+        distorted: bool = False,
+    ) -> Backprop:
+        """See `Engine.backprop`."""
+        through_autograd = super().backprop(
+            module, ink, labels, preprocessing, weight=weight, label_smoothing=label_smoothing
+        )
+        loss = torch.tensor([label_smoothing, weight])
+        step = _fused(module).backprop(ink, labels, preprocessing, loss, distorted=distorted)
+        if step is None:
+            from lenet.kernels.compiled import kernel
+
+            kernel("gather", distorted)
+            return through_autograd
+
+        def backprop(indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
+            if not len(indices):
+                return through_autograd(indices, matrices)
+            check_chosen(indices, matrices)
+            return step(indices, matrices)
+
+        return backprop
+
+    def updater(self, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+        """See `Engine.updater`."""
+        from lenet.kernels.updates import updater
+
+        return updater(optimizer)
+
+
+def fuse(network: LeNet) -> nn.Module:
+    """What `torch.compile` would be if it knew LeNet.
+
+    Parameters
+    ----------
+    network : LeNet
+
+    Returns
+    -------
+    fused : nn.Module
+        Takes (N, 1, 32, 32) float32 images, gives (N, classes) float32 scores. Its layers and
+        parameters are the network's own objects, under the same names: `state_dict`, hooks on
+        parameters, any loss and any optimizer work as with the network. What the kernels do not
+        cover runs in torch, and `fused.fallback` says why: another device or type, larger images,
+        gradients with respect to the images, hooks on layers, a changed layer, BatchNorm in
+        training (in evaluation it is folded into the convolutions).
+
+    Raises
+    ------
+    EngineError
+        When Halide is not installed.
+    """
+    from lenet.kernels.fused import FusedNetwork
+
+    return FusedNetwork(network)
+
+
+def _fused(module: nn.Module) -> "FusedNetwork":
+    from lenet.kernels.fused import FusedNetwork
+
+    assert isinstance(module, FusedNetwork), "a module of this engine's compile"
+    return module
