@@ -11,10 +11,10 @@ train: .venv/.installed
 	$(BIN)/lenet train
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: lint
-	$(BIN)/pytest -n 2 -m 'not slow'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 lint: .venv/.installed-for-tests
 	$(BIN)/ruff check .

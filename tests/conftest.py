@@ -9,12 +9,18 @@ from typing import NamedTuple
 
 import pytest
 
-# Before torch or Halide is imported: each pytest-xdist worker takes its share of the cores.
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_SHARE = str(max(1, (os.cpu_count() or 1) // _WORKERS))
-for _variable in ("LENET_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_variable, _SHARE)
-os.environ.setdefault("MPLBACKEND", "Agg")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before torch or Halide is imported: each pytest-xdist worker takes its share of the cores.
+
+    The controller must say the same as its workers, which inherit its environment: two of them
+    with two spinning threads each make a training a hundred times slower on two cores.
+    """
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT") or config.getoption("numprocesses", 1)
+    share = str(max(1, (os.cpu_count() or 1) // int(workers or 1)))
+    for variable in ("LENET_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, share)
+    os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def _splits(name: str):

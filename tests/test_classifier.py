@@ -239,6 +239,7 @@ def test_photographs_are_drawn_the_same_twice(mnist):
         assert 60 <= min(photo.size) <= max(photo.size) <= 2000
 
 
+@pytest.mark.slow
 def test_photographs_are_read(mnist):
     if "mnist" not in pretrained_weights():
         pytest.skip("lenet comes without weights for mnist")

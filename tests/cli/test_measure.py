@@ -7,6 +7,7 @@ from lenet.benchmark import run, scope
 from lenet.benchmark.results import Benchmark, Speed
 
 
+@pytest.mark.slow
 def test_goes_the_whole_way_on_few_patterns(lenet_command, mnist, tmp_path):
     assert len(mnist.test) == 10000
     result = lenet_command(

@@ -101,6 +101,7 @@ def test_a_folder_of_pictures(lenet_command, tmp_path):
     assert said.json[0]["label"] in ("left", "right")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child")
 def test_ctrl_c_leaves_130_and_says_how_to_go_on(lenet_command, tmp_path):
     command = [

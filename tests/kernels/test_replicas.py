@@ -87,6 +87,7 @@ def differ(network, reference) -> float:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "mode", "lanes", "patterns"),
     [("map", "added", 16, 1000), ("mean-square", "averaged", 8, 200)],
@@ -122,6 +123,7 @@ def test_the_same_weights_as_torch(name, mode, lanes, patterns):
     assert penalty[-50:].mean() < 0.9 * penalty[:50].mean()
 
 
+@pytest.mark.slow
 def test_distorted_patterns_as_the_reference_warps_them():
     ink, labels = blobs(50)
     networks = drawn(2)

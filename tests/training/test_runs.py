@@ -208,6 +208,7 @@ def test_a_run_stopped_before_its_first_epoch_resumes_to_the_same_bits(begun, fi
     assert sha256(other.folder) == sha256(finished.folder)
 
 
+@pytest.mark.slow
 def test_every_write_can_be_the_last(tmp_path, engine, monkeypatch):
     """The process ends in the middle of each write in turn, its half-written file left behind."""
     recipe = dataclasses.replace(RECIPE, epochs=2)
