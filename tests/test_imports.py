@@ -22,6 +22,7 @@ ORDER = (
     "networks",
     "kernels",
     "engines",
+    "state_dicts",
     "checkpoints",
     "training",
     "classifier",

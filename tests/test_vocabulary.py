@@ -15,7 +15,7 @@ from lenet.networks.frame import C1_MAPS, C3_MAPS, POOLING_SIZE
 from lenet.networks.initialization import SCHEMES, initialize
 from lenet.networks.layers import ACTIVATIONS, POOLINGS, Subsampling
 from lenet.networks.summary import summarize
-from lenet.training.curvature import curvature
+from lenet.training.curvature import estimate_curvature
 from lenet.training.losses import build_loss
 
 
@@ -82,7 +82,7 @@ def check_curvature(network: LeNet) -> None:
     """C3's biases, two squashing functions and a pooling below the output, by Jacobians."""
     network.double()
     x, labels = images(2, torch.float64), torch.tensor([3, 8])
-    found = curvature(network, x, labels, build_loss("cross-entropy"))["c3.bias"]
+    found = estimate_curvature(network, x, labels, build_loss("cross-entropy"))["c3.bias"]
 
     def slope(at: torch.Tensor) -> torch.Tensor:
         return (network.squash(at + 1e-8) - network.squash(at - 1e-8)) / 2e-8
@@ -282,6 +282,6 @@ def test_what_only_holds_or_passes_on_has_no_curvature_of_its_own():
     )
     labels = torch.tensor([1, 2])
     loss = build_loss("cross-entropy")
-    found = curvature(network, images(2), labels, loss)
-    for name, expected in curvature(again, images(2), labels, loss).items():
+    found = estimate_curvature(network, images(2), labels, loss)
+    for name, expected in estimate_curvature(again, images(2), labels, loss).items():
         assert torch.equal(found[name.replace("c5", "c5.2")], expected), name

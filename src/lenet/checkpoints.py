@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,11 +18,12 @@ from torch import Tensor
 from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
-from lenet.errors import CheckpointError, InputError, LenetError, suggestion
+from lenet.errors import CheckpointError, InputError, suggestion
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
 from lenet.networks.tutorial import Tutorial, from_article, to_article
+from lenet.state_dicts import read_state_dict
 
 MODEL_FILE = "model.safetensors"
 """The best weights inside a run folder."""
@@ -327,22 +327,7 @@ def _from_safetensors(data: bytes, source: str) -> Checkpoint:
 
 
 def _from_article_file(data: bytes, source: str) -> Checkpoint:
-    try:
-        # The size of what is packed, before torch unpacks it.
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise CheckpointError(f"{source} unpacks to more than {MAX_BYTES:,} bytes")
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except LenetError:
-        raise
-    except Exception as error:  # bytes from a stranger: torch and pickle raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{source} is not a state dict of plain weights ({reason[:200]}); save it again with "
-            f"torch.save(model.state_dict(), …)"
-        ) from error
-    if not isinstance(state, Mapping) or not all(map(_is_plain, state.values())):
-        raise CheckpointError(f"{source} holds something else than a state dict of tensors")
+    state = read_state_dict(data, source, MAX_BYTES)
     try:
         state = from_article(state)
         output = state["output.weight"]
@@ -391,10 +376,6 @@ def _same_kind(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return type(value) in (int, float)
     return type(value) is type(default)
-
-
-def _is_plain(value: Any) -> bool:
-    return type(value) is Tensor and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _preprocessing(value: Any) -> Preprocessing:

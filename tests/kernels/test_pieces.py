@@ -9,8 +9,8 @@ import halide as hl
 
 from lenet.kernels.activation import ReLU, Sigmoid, Tanh
 from lenet.kernels.architecture import C1_CONNECTIONS, Connections
-from lenet.kernels.convolution import convolution, fast_convolution, one_image_convolution
-from lenet.kernels.dense import dense, dense_back, radial_basis, radial_basis_back
+from lenet.kernels.convolution import convolve, convolve_fast, convolve_one_image
+from lenet.kernels.dense import dense_back, dense_layer, radial_basis, radial_basis_back
 from lenet.kernels.layout import LANES, b, k, lane, m, x, y
 from lenet.kernels.pooling import Average, Max, Trainable, pool, unpool
 from lenet.kernels.sums import sum_of_lanes
@@ -94,25 +94,25 @@ def test_an_activation_and_its_derivative_from_its_output(name):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
-    ("convolve", "connections", "name"),
+    ("form", "connections", "name"),
     [
-        (convolution, C1_CONNECTIONS, "c1"),
-        (convolution, TABLE, "c3"),
-        (convolution, Connections.dense(16, 6), "c3"),
-        (fast_convolution, C1_CONNECTIONS, "c1"),
-        (fast_convolution, TABLE, "c3"),
-        (fast_convolution, Connections.dense(16, 6), "c3"),
-        (one_image_convolution, TABLE, "c3"),
+        (convolve, C1_CONNECTIONS, "c1"),
+        (convolve, TABLE, "c3"),
+        (convolve, Connections.dense(16, 6), "c3"),
+        (convolve_fast, C1_CONNECTIONS, "c1"),
+        (convolve_fast, TABLE, "c3"),
+        (convolve_fast, Connections.dense(16, 6), "c3"),
+        (convolve_one_image, TABLE, "c3"),
     ],
 )
-def test_a_convolution_sees_what_its_links_say(convolve, connections, name, activation):
+def test_a_convolution_sees_what_its_links_say(form, connections, name, activation):
     function, value, _ = ACTIVATIONS[activation]
-    images, size = (1 if convolve is one_image_convolution else 2), 14
+    images, size = (1 if form is convolve_one_image else 2), 14
     source = drawn(0, 1, connections.inputs, size, size, images)
     weight, bias = drawn(1, len(connections.links), 5, 5) / 8, drawn(2, connections.outputs)
     arrays = weights(**{f"{name}_weight": weight, f"{name}_bias": bias})
-    layer = convolve(name, maps(source), arrays, connections, function)
-    if convolve is fast_convolution:
+    layer = form(name, maps(source), arrays, connections, function)
+    if form is convolve_fast:
         layer.inputs.compute_root()  # it is unrolled over the points wherever it is computed
     # The columns that Toom–Cook computes together, at most those that there are.
     width = 8 if name == "c1" else 10
@@ -166,7 +166,7 @@ def test_a_dense_layer_and_the_way_back_through_it():
     source, delta = drawn(7, 2, 20, 3), drawn(8, 2, 12, 3)
     weight, bias = drawn(9, 12, 20), drawn(10, 12)
     arrays = weights(f6_weight=weight, f6_bias=bias)
-    layer = dense("f6", units(source), 20, arrays, None)
+    layer = dense_layer("f6", units(source), 20, arrays, None)
     exact = np.einsum("ui,bin->bun", weight.astype(np.float64), source) + bias[:, None]
     close(realized(layer.output, 2, 12, 3), exact)
     for power in (1, 2):

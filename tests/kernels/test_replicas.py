@@ -11,7 +11,7 @@ from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.errors import InputError, ShapeError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
-from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature
+from lenet.training.curvature import DiagonalLevenbergMarquardt, estimate_curvature
 from lenet.training.losses import RUBBISH_PENALTY, build_loss
 
 pytest.importorskip("halide", reason="replicas run on Halide alone")
@@ -62,7 +62,7 @@ def in_torch(network, ink, labels, order, loss, matrices=None, *, estimate_on):
     network = copy.deepcopy(network).double()
     images = torch.from_numpy(PAPER_1998.apply(ink)).double()
     targets = torch.from_numpy(labels)
-    found = curvature(network, images[estimate_on], targets[estimate_on], loss)
+    found = estimate_curvature(network, images[estimate_on], targets[estimate_on], loss)
     optimizer = DiagonalLevenbergMarquardt(network.parameters(), RATE, MU)
     optimizer.set_curvature([found[name] for name, _ in network.named_parameters()])
     penalties = []
@@ -105,7 +105,7 @@ def test_the_same_weights_as_torch(name, mode, lanes, patterns):
     for which in (0, 2):
         column = order[:, which]
         images = torch.from_numpy(PAPER_1998.apply(ink))[column[:50]].double()
-        exact = curvature(
+        exact = estimate_curvature(
             copy.deepcopy(start[which]).double(),
             images,
             torch.from_numpy(labels)[column[:50]],

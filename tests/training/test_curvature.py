@@ -10,7 +10,7 @@ from lenet.errors import InputError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
 from lenet.networks.layers import TABLE_I
-from lenet.training.curvature import DiagonalLevenbergMarquardt, curvature
+from lenet.training.curvature import DiagonalLevenbergMarquardt, estimate_curvature
 from lenet.training.losses import build_loss, maximum_a_posteriori, mean_square
 
 A, S = 1.7159, 2 / 3
@@ -62,7 +62,7 @@ def test_exact_where_the_paper_leaves_nothing_out():
     lenet = network()
     images, labels = patterns(3)
     names = ["f6.weight", "f6.bias", "c5.weight", "c5.bias"]
-    found = curvature(lenet, images, labels, mean_square)
+    found = estimate_curvature(lenet, images, labels, mean_square)
     brute = exact(lenet, names, images, labels, lambda x, y: mean_square(lenet.output(x), y), "f6")
     for name in names:
         torch.testing.assert_close(found[name], brute[name])
@@ -71,7 +71,7 @@ def test_exact_where_the_paper_leaves_nothing_out():
 def test_exact_in_the_last_layer_under_equation_9():
     lenet = network()
     images, labels = patterns(3)
-    found = curvature(lenet, images, labels, maximum_a_posteriori)
+    found = estimate_curvature(lenet, images, labels, maximum_a_posteriori)
     names = ["f6.weight", "f6.bias"]
     brute = exact(
         lenet, names, images, labels, lambda x, y: maximum_a_posteriori(lenet.output(x), y), "f6"
@@ -85,7 +85,7 @@ def test_exact_in_the_last_layer_of_the_other_networks(name):
     lenet = network(name)
     images, labels = patterns(3)
     loss = build_loss("cross-entropy")
-    found = curvature(lenet, images, labels, loss)
+    found = estimate_curvature(lenet, images, labels, loss)
     names = ["output.weight", "output.bias"]
     brute = exact(lenet, names, images, labels, loss, "output")
     for parameter in names:
@@ -145,7 +145,7 @@ def test_the_whole_recursion_against_loops(mode):
         for m, i, j in np.ndindex(6, 5, 5):
             total["c1.weight"][m, 0, i, j] += (h1[m] * image[0, i : i + 28, j : j + 28] ** 2).sum()
         total["c1.bias"] += h1.sum((1, 2))
-    found = curvature(lenet, images, labels, mean_square)
+    found = estimate_curvature(lenet, images, labels, mean_square)
     assert set(found) == set(total)
     for name, expected in total.items():
         np.testing.assert_allclose(found[name].numpy(), expected / len(images), rtol=1e-9)
@@ -157,7 +157,7 @@ def test_pooling_carries_squares(kind):
     lenet = network("modern", pooling=kind)
     images, labels = patterns(2)
     loss = build_loss("cross-entropy")
-    found = curvature(lenet, images, labels, loss)["c3.bias"]
+    found = estimate_curvature(lenet, images, labels, loss)["c3.bias"]
     layers = lenet.activations(images)
     p = layers["output"].softmax(1).detach()
     h = p * (1 - p)
@@ -182,7 +182,7 @@ def test_batch_norm_is_an_affine_layer():
         lenet.norm3.weight.uniform_(0.5, 2, generator=torch.Generator().manual_seed(3))
     images, labels = patterns(2)
     loss = build_loss("cross-entropy")
-    found = curvature(lenet, images, labels, loss)
+    found = estimate_curvature(lenet, images, labels, loss)
     # A convolution that has swallowed the normalisation: the same function, weights × γ/σ.
     plain = network("modern", activation="tanh", pooling="average")
     plain.load_state_dict({k: v for k, v in lenet.state_dict().items() if not k.startswith("norm")})
@@ -191,7 +191,7 @@ def test_batch_norm_is_an_affine_layer():
             scale = norm.weight / (norm.running_var + norm.eps).sqrt()
             conv.weight *= scale[:, None, None, None]
             conv.bias.copy_((conv.bias - norm.running_mean) * scale + norm.bias)
-    swallowed = curvature(plain, images, labels, loss)
+    swallowed = estimate_curvature(plain, images, labels, loss)
     scale = (lenet.norm3.weight / (lenet.norm3.running_var + lenet.norm3.eps).sqrt()).detach()
     torch.testing.assert_close(found["c5.weight"], swallowed["c5.weight"])
     torch.testing.assert_close(
@@ -207,18 +207,18 @@ def test_batch_norm_is_refused_where_it_is_another_layer(setting):
     lenet = network("modern", batch_norm=True)
     lenet.norm3 = nn.BatchNorm2d(16, **{setting: False}).double()
     with pytest.raises(InputError, match=f"{setting}=False"):
-        curvature(lenet, *patterns(2), build_loss("cross-entropy"))
+        estimate_curvature(lenet, *patterns(2), build_loss("cross-entropy"))
     assert lenet.training
 
 
 def test_codes_that_learn_have_a_curvature_too():
     lenet = network(trainable_codes=True)
     images, labels = patterns(4)
-    found = curvature(lenet, images, labels, mean_square)["output.centers"]
+    found = estimate_curvature(lenet, images, labels, mean_square)["output.centers"]
     # Eq. (8): 2 for each pattern of the class, and nothing else.
     expected = torch.bincount(labels, minlength=10).double()[:, None].expand(10, 84) * 2 / 4
     torch.testing.assert_close(found, expected)
-    under_map = curvature(lenet, images, labels, maximum_a_posteriori)["output.centers"]
+    under_map = estimate_curvature(lenet, images, labels, maximum_a_posteriori)["output.centers"]
     assert (under_map >= 0).all()
 
 
@@ -226,7 +226,7 @@ def test_codes_that_learn_have_a_curvature_too():
 @pytest.mark.parametrize("name", ["tutorial", "modern", "lecun1998"])
 def test_never_negative_for_any_network(name, loss):
     lenet = network(name)
-    for name_, diagonal in curvature(lenet, *patterns(4), build_loss(loss)).items():
+    for name_, diagonal in estimate_curvature(lenet, *patterns(4), build_loss(loss)).items():
         assert diagonal.shape == lenet.get_parameter(name_).shape
         assert (diagonal >= 0).all()
         assert diagonal.isfinite().all()
@@ -235,9 +235,10 @@ def test_never_negative_for_any_network(name, loss):
 def test_more_patterns_average():
     lenet = network()
     images, labels = patterns(4)
-    whole = curvature(lenet, images, labels, maximum_a_posteriori)
+    whole = estimate_curvature(lenet, images, labels, maximum_a_posteriori)
     halves = [
-        curvature(lenet, images[i : i + 2], labels[i : i + 2], maximum_a_posteriori) for i in (0, 2)
+        estimate_curvature(lenet, images[i : i + 2], labels[i : i + 2], maximum_a_posteriori)
+        for i in (0, 2)
     ]
     for name, value in whole.items():
         torch.testing.assert_close(value, (halves[0][name] + halves[1][name]) / 2)
@@ -247,7 +248,7 @@ def test_the_estimate_touches_nothing():
     lenet = network().train()
     before = {name: value.clone() for name, value in lenet.state_dict().items()}
     images, labels = patterns(2)
-    curvature(lenet, images, labels, mean_square)
+    estimate_curvature(lenet, images, labels, mean_square)
     assert all(p.grad is None for p in lenet.parameters())
     assert lenet.training
     assert all(torch.equal(before[k], v) for k, v in lenet.state_dict().items())

@@ -330,7 +330,7 @@ def test_compiling_ahead_changes_nothing_and_is_told(digits, name, options, monk
 def test_no_epoch_waits_for_a_kernel(digits, recipe, options, monkeypatch):
     compiled = pytest.importorskip("lenet.kernels.compiled", reason="Halide is not installed")
     monkeypatch.setattr(compiled, "_calls", {})
-    compiled.compiled.cache_clear()
+    compiled.get_compiled.cache_clear()
     known = []
     train(
         build_network("modern", **options),

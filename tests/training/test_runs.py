@@ -22,7 +22,7 @@ from lenet.data.distortions import Distortions
 from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
-from lenet.training import runs
+from lenet.training import runs, states
 from lenet.training.recipes import Recipe
 from lenet.training.runs import create_run, finish_run, open_run
 
@@ -228,8 +228,8 @@ def test_every_write_can_be_the_last(tmp_path, engine, monkeypatch):
             written.append(path)
 
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "write_atomic", dying)
-            patch.setattr(checkpoints, "write_atomic", dying)
+            for module in (runs, states, checkpoints):
+                patch.setattr(module, "write_atomic", dying)
             with contextlib.suppress(SystemExit):
                 run = finish_run(run)
         if run.results is not None:

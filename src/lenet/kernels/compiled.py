@@ -26,8 +26,8 @@ _BUILDERS: dict[str, Callable[[Any], Kernel]] = {
     "gather": images.gather,  # of whether the pictures are distorted; the others of an architecture
     "score_many": forward.score_many,
     "score_one": forward.score_one,
-    "step": step.step,
-    "step_distorted": step.step_distorted,
+    "step": step.build_step,
+    "step_distorted": step.build_distorted_step,
 }
 _compiling = threading.Lock()
 _calls: dict[tuple[str, Any], Any] = {}
@@ -114,7 +114,7 @@ def gather(
 
 
 class Compiled:
-    """The kernels of one architecture; get them from `compiled`."""
+    """The kernels of one architecture; get them from `get_compiled`."""
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
@@ -152,7 +152,7 @@ class Compiled:
             view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
             *self.weights(parameters),
             *map(view_of, masks),
-            view_of(scores),
+            view(scores.data_ptr(), (n, classes)),
         )
         return scores
 
@@ -184,7 +184,7 @@ class Compiled:
 
 
 @cache
-def compiled(architecture: Architecture) -> Compiled:
+def get_compiled(architecture: Architecture) -> Compiled:
     """An architecture's kernels, the same object for the same architecture."""
     return Compiled(architecture)
 

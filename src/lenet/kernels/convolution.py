@@ -46,7 +46,7 @@ class OneImageConvolution(Convolution):
 # --- Forward --------------------------------------------------------------------------------------
 
 
-def convolution(
+def convolve(
     name: str,
     source: Func,
     weights: dict[str, Any],
@@ -73,7 +73,7 @@ def convolution(
     return Convolution(total, f)
 
 
-def one_image_convolution(
+def convolve_one_image(
     name: str,
     source: Func,
     weights: dict[str, Any],
@@ -82,7 +82,7 @@ def one_image_convolution(
 ) -> Convolution:
     """For one image: C1 by the definition, its columns as lanes; C3 with its maps as lanes."""
     if name == "c1":
-        return convolution(name, source, weights, connections, activation)
+        return convolve(name, source, weights, connections, activation)
     total, f = hl.Func("c3_sum"), hl.Func("c3")
     taps = _dense_taps("c3_taps", weights["c3.weight"], connections)
     r = hl.RDom([(0, KERNEL_SIZE), (0, KERNEL_SIZE), (0, connections.inputs)], "c3_r")
@@ -92,7 +92,7 @@ def one_image_convolution(
     return OneImageConvolution(total, f, taps)
 
 
-def fast_convolution(
+def convolve_fast(
     name: str,
     source: Func,
     weights: dict[str, Any],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lenet.data.preprocessing import PADDED_SIZE
 from lenet.kernels import activation, pooling
 from lenet.kernels.architecture import Architecture, Connections
-from lenet.kernels.compiled import Compiled, compiled
+from lenet.kernels.compiled import Compiled, get_compiled
 from lenet.kernels.torch_internals import any_global_hook, hook_registries, is_transformed
 from lenet.networks import LeNet
 from lenet.networks.frame import (
@@ -76,7 +76,7 @@ class Coverage:
         """The network's kernels."""
         known = self._compiled.get(dropout)
         if known is None:
-            known = self._compiled[dropout] = compiled(self._architectures[dropout])
+            known = self._compiled[dropout] = get_compiled(self._architectures[dropout])
         return known
 
     def parameters(self) -> tuple[Tensor, ...]:

@@ -22,7 +22,7 @@ class Dense:
     output: Func
 
 
-def dense(
+def dense_layer(
     name: str, source: Func, inputs: int, weights: dict[str, Any], squash: Activation | None
 ) -> Dense:
     """Every unit sees every input."""

@@ -12,13 +12,13 @@ from lenet.kernels.convolution import (
     Convolution,
     FastConvolution,
     OneImageConvolution,
-    fast_convolution,
-    one_image_convolution,
+    convolve_fast,
+    convolve_one_image,
     tile_columns,
     tile_groups,
     tile_maps,
 )
-from lenet.kernels.dense import Dense, dense, masked, radial_basis, tile_inputs, tile_units
+from lenet.kernels.dense import Dense, dense_layer, masked, radial_basis, tile_inputs, tile_units
 from lenet.kernels.functions import Func
 from lenet.kernels.images import ImageBlocks
 from lenet.kernels.layout import LANES, b, k, lane, m, x, y
@@ -72,7 +72,7 @@ def compose(
     weights, masks : dict of str to array
         By dotted name, indexed innermost dimension first.
     convolve : function
-        `convolution`, `fast_convolution` or `one_image_convolution`.
+        `convolve`, `convolve_fast` or `convolve_one_image`.
     """
     activation, squash_pooled = architecture.activation, architecture.pooled_activation
     maps, flat = hl.Func("x_maps"), hl.Func("s4_flat")
@@ -82,13 +82,13 @@ def compose(
     c3 = convolve("c3", s2, weights, architecture.connections, activation)
     s4 = pool("s4", c3.output, architecture.pooling, weights, squash_pooled)
     flat[lane, k, b] = s4[lane, k % S4_SIZE, (k // S4_SIZE) % S4_SIZE, k // S4_SIZE**2, b]
-    c5 = dense("c5", flat, S4_FEATURES, weights, activation)
-    f6 = dense("f6", masked(c5.output, masks.get("c5.mask")), C5_UNITS, weights, activation)
+    c5 = dense_layer("c5", flat, S4_FEATURES, weights, activation)
+    f6 = dense_layer("f6", masked(c5.output, masks.get("c5.mask")), C5_UNITS, weights, activation)
     features = masked(f6.output, masks.get("f6.mask"))
     if architecture.output == "rbf":
         output = radial_basis(features, weights["output.centers"])
     else:
-        output = dense("output", features, F6_UNITS, weights, None)
+        output = dense_layer("output", features, F6_UNITS, weights, None)
     return Layers(images, c1, s2, c3, s4, flat, c5, f6, output)
 
 
@@ -97,7 +97,7 @@ def score_many(architecture: Architecture) -> Kernel:
     pipeline = Pipeline()
     images = ImageBlocks(pipeline, LANES)
     weights, masks = pipeline.read_weights(architecture), pipeline.read_masks(architecture)
-    layers = compose(architecture, images.output, weights, masks, fast_convolution)
+    layers = compose(architecture, images.output, weights, masks, convolve_fast)
     scores = layers.scores(LANES)
     loop = loop_over_blocks(scores)
     schedule_layers(layers, architecture, loop)
@@ -137,7 +137,7 @@ def score_one(architecture: Architecture) -> Kernel:
     pipeline = Pipeline()
     images = ImageBlocks(pipeline, 1)
     weights, masks = pipeline.read_weights(architecture), pipeline.read_masks(architecture)
-    layers = compose(architecture, images.output, weights, masks, one_image_convolution)
+    layers = compose(architecture, images.output, weights, masks, convolve_one_image)
     c1, s2, c3, s4 = layers.c1, layers.s2, layers.c3, layers.s4
     dense_layers = (layers.c5, layers.f6, layers.output)
     stages = [layers.images, c1.output, s2, c3.output, s4, layers.flat]

@@ -70,8 +70,9 @@ class FusedNetwork(nn.Module):
             return scores
         images = images.contiguous()
         if not gradients:
-            folded = _folded(coverage.norms, parameters)
-            return coverage.compiled().score(images, folded)
+            if coverage.norms:
+                parameters = _folded(coverage.norms, parameters)
+            return coverage.compiled().score(images, parameters)
         masks = coverage.masks(len(images))
         return _fused(coverage.compiled(bool(masks)), masks, images, *parameters)
 
@@ -152,8 +153,6 @@ def _folded(
     norms: tuple[nn.BatchNorm2d, ...], parameters: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     """BatchNorm's running statistics folded into the convolutions before it."""
-    if not norms:
-        return parameters
     tensors = list(parameters)
     for norm, at in zip(norms, (0, 2), strict=True):  # c1 and c3: weight, then bias
         assert norm.running_mean is not None

@@ -18,7 +18,7 @@ from lenet.errors import InputError, ShapeError
 from lenet.kernels import activation, pooling
 from lenet.kernels.architecture import Architecture, Connections
 from lenet.kernels.pipeline import Kernel
-from lenet.kernels.walk import CODES, walk
+from lenet.kernels.walk import CODES, build_walk
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.threads import set_threads
 
@@ -152,7 +152,7 @@ class Replicas:
         Returns
         -------
         diagonal : dict of str to (networks, …) float32
-            By parameter name; what `lenet.training.curvature.curvature` computes for one.
+            By parameter name; what `lenet.training.curvature.estimate_curvature` computes for one.
         """
         sums = {name: np.zeros_like(weight) for name, weight in self._weights.items()}
         self._walk(2, order, matrices, {f"{name}.sum": h for name, h in sums.items()}, sums)
@@ -176,7 +176,7 @@ class Replicas:
             raise ShapeError(
                 f"matrices must be {(patterns, n, 2, 3)} as the order is, got {matrices.shape}"
             )
-        kernel = walk(self.architecture, self.lanes, power, matrices is not None)
+        kernel = build_walk(self.architecture, self.lanes, power, matrices is not None)
         given: dict[str, Any] = {**self._given, **self._weights, **more}
         # Halide counts the elements of an array by its extents, standing still or not.
         largest = max(array.size for array in written.values())

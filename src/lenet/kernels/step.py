@@ -26,8 +26,8 @@ from lenet.kernels.convolution import (
     c1_bias_gradient,
     c1_weight_partial,
     c3_weight_partial,
+    convolve_fast,
     deltas_at_points,
-    fast_convolution,
     inputs_at_points,
     kernel_gradient,
     s2_delta,
@@ -105,12 +105,12 @@ def block_extents(architecture: Architecture) -> dict[str, Extents]:
     return extents
 
 
-def step(architecture: Architecture) -> Kernel:
+def build_step(architecture: Architecture) -> Kernel:
     """A set or given images, and the weights, to gradients and scores."""
     return _step(architecture, distorted=False)
 
 
-def step_distorted(architecture: Architecture) -> Kernel:
+def build_distorted_step(architecture: Architecture) -> Kernel:
     """The same from distorted pictures of a set."""
     return _step(architecture, distorted=True)
 
@@ -119,7 +119,7 @@ def _step(architecture: Architecture, *, distorted: bool) -> Kernel:
     pipeline = Pipeline()
     images = StepImages(pipeline, distorted)
     weights, masks = pipeline.read_weights(architecture), pipeline.read_masks(architecture)
-    layers = compose(architecture, images.output, weights, masks, fast_convolution)
+    layers = compose(architecture, images.output, weights, masks, convolve_fast)
     loss = _cross_entropy(pipeline, layers.output.output, images, architecture.classes)
     back = _Backward(architecture, layers, weights, masks, loss.delta)
     partial = _write_partial_sums(pipeline, architecture, layers, back)

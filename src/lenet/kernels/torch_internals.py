@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
+_tracing_state: Callable[[], Any] = torch._C._get_tracing_state
+_is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+
 any_global_hook: Callable[[], bool] = _has_any_global_hook
 """Whether hooks are registered for every module in the process."""
 
@@ -19,11 +22,7 @@ unflatten_dense_tensors: Any = torch._C._nn.unflatten_dense_tensors
 
 def is_transformed(images: Tensor) -> bool:
     """Whether torch is tracing, compiling or transforming what happens to `images`."""
-    return (
-        type(images) is not Tensor
-        or bool(torch._C._get_tracing_state())
-        or torch.compiler.is_compiling()
-    )
+    return type(images) is not Tensor or _tracing_state() is not None or _is_compiling()
 
 
 def hook_registries(module: nn.Module) -> tuple[dict[int, Any], ...]:

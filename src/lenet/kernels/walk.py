@@ -19,7 +19,7 @@ import halide as hl
 
 from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE
 from lenet.kernels.architecture import C1_CONNECTIONS, Architecture, Connections
-from lenet.kernels.convolution import convolution
+from lenet.kernels.convolution import convolve
 from lenet.kernels.dense import activation_back, dense_back
 from lenet.kernels.forward import compose
 from lenet.kernels.functions import Expr, Func, exp, raised
@@ -45,7 +45,9 @@ CODES = "output.centers"
 
 
 @cache
-def walk(architecture: Architecture, lanes: int, power: Literal[1, 2], distorted: bool) -> Kernel:
+def build_walk(
+    architecture: Architecture, lanes: int, power: Literal[1, 2], distorted: bool
+) -> Kernel:
     """The update of every weight after each pattern, or with `power` 2 the curvature's sum.
 
     Parameters
@@ -116,7 +118,7 @@ class _Patterns:
             name: array if name == CODES else _PerNetwork(array, lanes)
             for name, array in self.arrays.items()
         }
-        self.layers = compose(architecture, images, self.weights, {}, convolution)
+        self.layers = compose(architecture, images, self.weights, {}, convolve)
         self.gradients: dict[str, Func] = {}
         self.partial: list[Func] = []
         self._loss()

@@ -95,7 +95,9 @@ class DiagonalLevenbergMarquardt(torch.optim.Optimizer):
         return loss
 
 
-def curvature(network: LeNet, images: Tensor, labels: Tensor, loss: Loss) -> dict[str, Tensor]:
+def estimate_curvature(
+    network: LeNet, images: Tensor, labels: Tensor, loss: Loss
+) -> dict[str, Tensor]:
     """The Gauss–Newton diagonal of every trainable parameter, as the paper approximates it.
 
     Parameters

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import io
 import json
 import re
@@ -23,10 +22,8 @@ from lenet.checkpoints import (
     check_class_names,
     describe_origin,
     load_checkpoint,
-    pack,
     read_bounded,
     save_checkpoint,
-    unpack,
 )
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
@@ -41,6 +38,7 @@ from lenet.networks import LeNet, build_network
 from lenet.training.history import Epoch, State
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe, default_recipe
+from lenet.training.states import read_state, write_state
 
 PLAN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
@@ -48,7 +46,6 @@ STATE_FOLDER = "state"
 PARTS = ("train", "validation", "test")
 
 _FORMAT = 1
-_MARKER = "last.json"
 _LOCK = "lock"
 
 
@@ -180,7 +177,7 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
     else:
         network = build_network(name, num_classes=len(splits.class_names), **options)
     preprocessing, engine = recipe.preprocessing(splits), engine or select_engine(*wanted)
-    state = _read_state(folder)
+    state = read_state(folder / STATE_FOLDER)
     return Run(folder, source, splits, network, recipe, preprocessing, engine, state, results)
 
 
@@ -221,7 +218,7 @@ def finish_run(
     def keep(epoch: Epoch, state: State) -> None:
         if state.best_epoch == state.epoch:
             _save_best(run, state)
-        _write_state(run.folder, state)
+        write_state(run.folder / STATE_FOLDER, state)
         write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
         if on_epoch is not None:
             on_epoch(epoch)
@@ -360,56 +357,6 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     if not isinstance(plan, dict) or plan.get("format") != _FORMAT:
         raise RunError(f"{path} is not format {_FORMAT} of lenet")
     return plan
-
-
-def _write_state(folder: Path, state: State) -> None:
-    """The state, then a marker that names it; the state before stays until the next one is safe."""
-    states = folder / STATE_FOLDER
-    about = {
-        "history": [dataclasses.asdict(epoch) for epoch in state.history],
-        "best_epoch": state.best_epoch,
-    }
-    data = pack(state.tensors, about)
-    newest = {
-        "file": f"epoch-{state.epoch:06d}.safetensors",
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    kept = [newest, *(entry for entry in _marked(states) if entry["file"] != newest["file"])][:2]
-    write_atomic(states / newest["file"], data)
-    write_atomic(states / _MARKER, json.dumps({"states": kept}).encode())
-    names = {entry["file"] for entry in kept}
-    for file in states.glob("epoch-*.safetensors"):
-        if file.name not in names:
-            file.unlink(missing_ok=True)
-
-
-def _marked(states: Path) -> list[dict[str, str]]:
-    """What the marker names, newest first."""
-    try:
-        entries = json.loads((states / _MARKER).read_bytes())["states"]
-        return [{"file": str(entry["file"]), "sha256": str(entry["sha256"])} for entry in entries]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{states / _MARKER} is damaged: {error}") from error
-
-
-def _read_state(folder: Path) -> State | None:
-    """The newest state that is whole; None when no epoch was finished."""
-    states = folder / STATE_FOLDER
-    entries = _marked(states)
-    for entry in entries:
-        with contextlib.suppress(CheckpointError, KeyError, TypeError):
-            data = read_bounded(states / Path(entry["file"]).name)
-            if hashlib.sha256(data).hexdigest() == entry["sha256"]:
-                tensors, about = unpack(data, entry["file"])
-                history = tuple(Epoch(**epoch) for epoch in about["history"])
-                return State(history, about["best_epoch"], tensors)
-    if entries:
-        raise RunError(
-            f"no state in {states} is whole; remove that folder's files to train from the start"
-        )
-    return None
 
 
 def _save_best(run: Run, state: State) -> None:

@@ -1,0 +1,74 @@
+"""The states of a run on disk: whenever the power fails, a whole one is there."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+from lenet.checkpoints import pack, read_bounded, unpack
+from lenet.errors import CheckpointError, RunError
+from lenet.files import write_atomic
+from lenet.training.history import Epoch, State
+
+_MARKER = "last.json"
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Write the state, then a marker that names it; the one before stays until this one is safe.
+
+    Raises
+    ------
+    LenetError
+        When a file cannot be written.
+    """
+    about = {
+        "history": [dataclasses.asdict(epoch) for epoch in state.history],
+        "best_epoch": state.best_epoch,
+    }
+    data = pack(state.tensors, about)
+    newest = {
+        "file": f"epoch-{state.epoch:06d}.safetensors",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    kept = [newest, *(entry for entry in _marked(folder) if entry["file"] != newest["file"])][:2]
+    write_atomic(folder / newest["file"], data)
+    write_atomic(folder / _MARKER, json.dumps({"states": kept}).encode())
+    names = {entry["file"] for entry in kept}
+    for file in folder.glob("epoch-*.safetensors"):
+        if file.name not in names:
+            file.unlink(missing_ok=True)
+
+
+def _marked(folder: Path) -> list[dict[str, str]]:
+    """What the marker names, newest first."""
+    try:
+        entries = json.loads((folder / _MARKER).read_bytes())["states"]
+        return [{"file": str(entry["file"]), "sha256": str(entry["sha256"])} for entry in entries]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / _MARKER} is damaged: {error}") from error
+
+
+def read_state(folder: Path) -> State | None:
+    """Read the newest state that is whole; None when no epoch was finished.
+
+    Raises
+    ------
+    RunError
+        When there are states, and none is whole.
+    """
+    entries = _marked(folder)
+    for entry in entries:
+        with contextlib.suppress(CheckpointError, KeyError, TypeError):
+            data = read_bounded(folder / Path(entry["file"]).name)
+            if hashlib.sha256(data).hexdigest() == entry["sha256"]:
+                tensors, about = unpack(data, entry["file"])
+                history = tuple(Epoch(**epoch) for epoch in about["history"])
+                return State(history, about["best_epoch"], tensors)
+    if entries:
+        raise RunError(
+            f"no state in {folder} is whole; remove that folder's files to train from the start"
+        )
+    return None
