@@ -146,7 +146,7 @@ def test_what_type_checkers_see_is_what_is_there():
         for node in block.body
         for alias in node.names
     }
-    assert seen == lenet._ROOMS
+    assert seen == lenet._HOME_OF
 
 
 def test_an_unknown_name_is_an_attribute_error():

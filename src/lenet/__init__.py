@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lenet.training.recipes import Recipe as Recipe
     from lenet.training.recipes import default_recipe as default_recipe
 
-_ROOMS = {
+_HOME_OF = {
     "Checkpoint": "checkpoints",
     "Classifier": "classifier",
     "Distortions": "data.distortions",
@@ -55,7 +55,7 @@ _ROOMS = {
     "train": "training.loop",
 }
 
-__all__ = ["LenetError", "__version__", *_ROOMS]
+__all__ = ["LenetError", "__version__", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:
@@ -63,8 +63,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value: Any = version("lenet")
-    elif name in _ROOMS:
-        value = getattr(import_module(f"lenet.{_ROOMS[name]}"), name)
+    elif name in _HOME_OF:
+        value = getattr(import_module(f"lenet.{_HOME_OF[name]}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -55,18 +55,22 @@ def test_text_says_what_came_of_it_and_what_is_next(lenet_command, weights, fini
     assert "epoch 1/2" not in result.out
 
 
-def test_every_flag_reaches_the_plan(lenet_command, tmp_path):
+def test_every_flag_reaches_the_settings(lenet_command, tmp_path):
     result = lenet_command(
         "train", "--network", "tutorial", "--recipe", "article", "--epochs", 1, "--batch-size",
         300, "--learning-rate", 0.002, "--seed", 7, "--patience", 3, "--engine", "torch",
         "--device", "cpu", "--out", tmp_path, "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
-    plan = json.loads((Path(result.json["run"]) / "run.json").read_text("utf-8"))
-    recipe = plan["recipe"]
+    settings = json.loads((Path(result.json["run"]) / "run.json").read_text("utf-8"))
+    recipe = settings["recipe"]
     assert (recipe["name"], recipe["epochs"], recipe["batch_size"]) == ("article", 1, 300)
     assert (recipe["learning_rate"], recipe["seed"], recipe["patience"]) == (0.002, 7, 3)
-    assert (plan["engine"], plan["device"], plan["network"]) == ("torch", "cpu", "tutorial")
+    assert (settings["engine"], settings["device"], settings["network"]) == (
+        "torch",
+        "cpu",
+        "tutorial",
+    )
 
 
 def test_the_papers_recipe_says_where_it_is_run(lenet_command, tmp_path):
@@ -76,7 +80,7 @@ def test_the_papers_recipe_says_where_it_is_run(lenet_command, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_resume_takes_no_other_plan(lenet_command, weights):
+def test_resume_takes_no_other_settings(lenet_command, weights):
     result = lenet_command("train", "--resume", weights, "--epochs", 5, "--seed", 3)
     assert result.code == 2
     assert "leave out --epochs, --seed" in result.err
@@ -124,9 +128,9 @@ def test_ctrl_c_leaves_130_and_says_how_to_go_on(lenet_command, tmp_path):
         f"lenet: interrupted; go on with: lenet train --resume '{folder}'"
     )
     assert out == ""
-    plan = json.loads((folder / "run.json").read_text("utf-8"))
-    plan["recipe"]["epochs"] = 1  # over: only the measuring and the figures are left
-    (folder / "run.json").write_text(json.dumps(plan), "utf-8")
+    settings = json.loads((folder / "run.json").read_text("utf-8"))
+    settings["recipe"]["epochs"] = 1  # over: only the measuring and the figures are left
+    (folder / "run.json").write_text(json.dumps(settings), "utf-8")
     result = lenet_command("train", "--resume", folder, "--json")
     assert result.code == 0, result.err
     assert "going on after epoch" in result.err

@@ -27,9 +27,9 @@ def child(out: Path, engine: str, epochs: int) -> None:
     from lenet.training.recipes import RECIPES
     from lenet.training.runs import create_run, finish_run, open_run
 
-    plans = list(out.glob("*/run.json"))  # a folder without one was killed before it was a run
-    if plans:
-        run = open_run(plans[0].parent)
+    begun = list(out.glob("*/run.json"))  # a folder without one was killed before it was a run
+    if begun:
+        run = open_run(begun[0].parent)
     else:
         recipe = dataclasses.replace(RECIPES["digit-small"], epochs=epochs, batch_size=64)
         run = create_run("digits", "modern", recipe, out=out, engine=select_engine(engine))

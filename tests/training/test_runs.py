@@ -165,16 +165,16 @@ def test_preprocessing_is_computed_once(tmp_path, engine, monkeypatch):
     assert len(computed) == 2
 
 
-def test_a_run_whose_plan_names_a_loss_goes_on(begun):
+def test_a_run_whose_settings_name_a_loss_goes_on(begun):
     """Plans of version 0.1.0 do."""
     path = begun.folder / "run.json"
-    plan = json.loads(path.read_text())
-    plan["recipe"]["loss"] = "cross-entropy"
-    path.write_text(json.dumps(plan))
+    settings = json.loads(path.read_text())
+    settings["recipe"]["loss"] = "cross-entropy"
+    path.write_text(json.dumps(settings))
     opened = open_run(begun.folder)
     assert opened.recipe == RECIPE
-    plan["recipe"]["loss"] = "hinge"
-    path.write_text(json.dumps(plan))
+    settings["recipe"]["loss"] = "hinge"
+    path.write_text(json.dumps(settings))
     with pytest.raises(RunError, match="hinge"):
         open_run(begun.folder)
 
@@ -299,10 +299,10 @@ def test_a_run_in_progress_is_not_resumed_by_another(begun):
 def test_what_is_no_run_is_refused(tmp_path, finished):
     with pytest.raises(RunError, match=r"run\.json"):
         open_run(tmp_path / "nothing")
-    plan = finished.folder / "run.json"
-    good = json.loads(plan.read_text())
+    settings = finished.folder / "run.json"
+    good = json.loads(settings.read_text())
     for bad in ("", "[]", "{}", "[" * 100_000, json.dumps({**good, "recipe": {}})):
-        plan.write_text(bad)
+        settings.write_text(bad)
         with pytest.raises(RunError, match=r"run\.json"):
             open_run(finished.folder)
 

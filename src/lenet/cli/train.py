@@ -55,7 +55,7 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            "--resume", help="Continue an interrupted run; its plan is kept.", metavar="DIR"
+            "--resume", help="Continue an interrupted run; its settings are kept.", metavar="DIR"
         ),
     ] = None,
     as_json: Json = False,
@@ -65,7 +65,7 @@ def train(
     from lenet.training import runs
 
     if resume is not None:
-        _refuse_another_plan(context, resume)
+        _refuse_other_settings(context, resume)
         chosen = was_given(context, "engine") or was_given(context, "device")
         run = runs.open_run(resume, engine=select_engine(engine, device) if chosen else None)
     else:
@@ -102,7 +102,7 @@ def _recipe(name: str) -> "Recipe":
     return find_recipe(name)
 
 
-def _refuse_another_plan(context: typer.Context, resume: Path) -> None:
+def _refuse_other_settings(context: typer.Context, resume: Path) -> None:
     """A resumed run may change its engine, and nothing that decides its weights."""
     allowed = {"resume", "engine", "device", "as_json"}
     given = [
@@ -112,7 +112,8 @@ def _refuse_another_plan(context: typer.Context, resume: Path) -> None:
     ]
     if given:
         raise InputError(
-            f"--resume keeps the plan of {resume}: leave out {', '.join(given)}, or start a new run"
+            f"--resume keeps the settings of {resume}: leave out {', '.join(given)}, "
+            f"or start a new run"
         )
 
 

@@ -40,7 +40,7 @@ from lenet.training.loop import train
 from lenet.training.recipes import Recipe, default_recipe
 from lenet.training.states import read_state, write_state
 
-PLAN_FILE = "run.json"
+SETTINGS_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FOLDER = "state"
 PARTS = ("train", "validation", "test")
@@ -57,7 +57,7 @@ class Run:
     ----------
     folder : Path
         ``<data>-<network>-<n>``: `model.safetensors` (the best weights so far), `history.csv`,
-        `run.json` (the plan, at the end also the results), `state/` (for continuing).
+        `run.json` (its settings, at the end also the results), `state/` (for continuing).
     source : str
         The data set's name, or the absolute path of its folder.
     splits : Splits
@@ -103,7 +103,7 @@ def create_run(
     out: str | Path = "runs",
     engine: Engine | None = None,
 ) -> Run:
-    """Load the data and make a folder with the plan; nothing is trained yet.
+    """Load the data and make a folder with the settings; nothing is trained yet.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def create_run(
     preprocessing, engine = recipe.preprocessing(splits), engine or select_engine()
     folder = make_folder(Path(out), f"{splits.name}-{network}")
     run = Run(folder, source, splits, built, recipe, preprocessing, engine)
-    _write_plan(run)
+    _write_settings(run)
     return run
 
 
@@ -158,14 +158,14 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
         When the folder is no run, is damaged, or the data set is not the one it began with.
     """
     folder = Path(folder)
-    plan = _read_plan(folder)
+    settings = _read_settings(folder)
     try:
-        source, recipe = plan["data"]["source"], Recipe.from_dict(plan["recipe"])
-        name, options = plan["network"], plan["options"]
-        wanted = (plan["engine"], plan["device"])
-        sha256, results = plan["data"]["sha256"], plan["results"]
+        source, recipe = settings["data"]["source"], Recipe.from_dict(settings["recipe"])
+        name, options = settings["network"], settings["options"]
+        wanted = (settings["engine"], settings["device"])
+        sha256, results = settings["data"]["sha256"], settings["results"]
     except (KeyError, TypeError, InputError) as error:
-        raise RunError(f"{folder / PLAN_FILE} is damaged: {error!r}") from error
+        raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
     splits = load_dataset(source if source in DATASETS else Path(source))
     if splits.sha256 != sha256:
         raise RunError(
@@ -252,7 +252,7 @@ def finish_run(
             "seconds": round(state.history[-1].elapsed_seconds, 3),
         }
         run = dataclasses.replace(run, results=results)
-        _write_plan(run)  # last: only now the run is finished
+        _write_settings(run)  # last: only now the run is finished
     return run
 
 
@@ -329,8 +329,8 @@ def _remove_leftovers(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _write_plan(run: Run) -> None:
-    plan = {
+def _write_settings(run: Run) -> None:
+    settings = {
         "format": _FORMAT,
         "data": {"source": run.source, "name": run.splits.name, "sha256": run.splits.sha256},
         "network": run.network.name,
@@ -342,21 +342,21 @@ def _write_plan(run: Run) -> None:
         "versions": {**list_versions(), "system": describe_system()},
         "results": run.results,
     }
-    text = json.dumps(plan, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(run.folder / PLAN_FILE, f"{text}\n".encode())
+    text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(run.folder / SETTINGS_FILE, f"{text}\n".encode())
 
 
-def _read_plan(folder: Path) -> dict[str, Any]:
-    path = folder / PLAN_FILE
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS_FILE
     if not path.is_file():
-        raise RunError(f"{folder} is no run: it has no {PLAN_FILE}; start a new one")
+        raise RunError(f"{folder} is no run: it has no {SETTINGS_FILE}; start a new one")
     try:
-        plan = json.loads(read_bounded(path))
+        settings = json.loads(read_bounded(path))
     except (ValueError, RecursionError, CheckpointError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
-    if not isinstance(plan, dict) or plan.get("format") != _FORMAT:
+    if not isinstance(settings, dict) or settings.get("format") != _FORMAT:
         raise RunError(f"{path} is not format {_FORMAT} of lenet")
-    return plan
+    return settings
 
 
 def _save_best(run: Run, state: State) -> None:
