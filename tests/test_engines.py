@@ -10,6 +10,7 @@ from lenet import engines
 from lenet.data.distortions import Distortions, warp
 from lenet.data.preprocessing import PADDED_SIZE, PAPER_1998, Preprocessing
 from lenet.errors import InputError, ShapeError
+from lenet.networks import build_network
 
 HALIDE = pytest.mark.skipif(
     importlib.util.find_spec("halide") is None, reason="Halide has no wheel for this machine"
@@ -87,3 +88,17 @@ def test_without_halide_auto_is_torch_and_says_why(monkeypatch):
     assert "Halide is not installed" in engine.notice
     with pytest.raises(engines.EngineError, match=r"Halide is not installed.*--engine torch"):
         engines.select_engine("fused", "cpu")
+
+
+@pytest.mark.parametrize(("n", "count"), [(0, 1), (1, 1), (64, 1), (65, 3)])
+def test_a_few_images_are_scored_in_one_thread(n, count):
+    network, seen = build_network("modern"), []
+    network.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    engine, before = engines.select_engine("torch", "cpu"), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        engine.scores(engine.compile(network), a_set(n), PAPER_1998)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [count]

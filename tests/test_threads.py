@@ -1,6 +1,7 @@
 """How many threads: what the user says, else what affinity and the container's quota allow."""
 
 import os
+import threading
 
 import pytest
 import torch
@@ -74,5 +75,42 @@ def test_torch_and_halide_get_the_same(machine, monkeypatch):
     try:
         assert threads.set_threads() == 3
         assert (torch.get_num_threads(), os.environ["HL_NUM_THREADS"]) == (3, "3")
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_block_has_one_torch_thread_and_gives_the_others_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threads.one_torch_thread():
+            assert torch.get_num_threads() == 1
+            with threads.one_torch_thread():
+                assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_blocks_that_overlap_in_threads_give_the_others_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    inside, leave, seen = threading.Barrier(2), threading.Event(), []
+
+    def longer():
+        with threads.one_torch_thread():
+            inside.wait(10)
+            leave.wait(10)
+        seen.append(torch.get_num_threads())
+
+    worker = threading.Thread(target=longer)
+    try:
+        with threads.one_torch_thread():
+            worker.start()
+            inside.wait(10)
+        leave.set()
+        worker.join()
+        assert seen == [3]
+        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

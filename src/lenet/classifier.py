@@ -20,7 +20,7 @@ from lenet.data.preprocessing import check_ink
 from lenet.engines import select_engine
 from lenet.errors import InputError, PictureError
 from lenet.evaluation import softmax
-from lenet.threads import thread_count
+from lenet.threads import one_torch_thread, thread_count
 
 LOW_MARGIN = 0.3
 """Closer probabilities of the best two classes than this are a doubt."""
@@ -277,7 +277,7 @@ class Classifier:
         grey = read_picture(picture)
         ink = self._prepare(grey)
         images = torch.from_numpy(self.checkpoint.preprocessing.apply(ink.ink[None]))
-        with torch.no_grad():
+        with torch.no_grad(), one_torch_thread():
             layers = self.checkpoint.network.activations(images.to(self.engine.device))
         activations = {name: layer[0].cpu().numpy() for name, layer in layers.items()}
         probabilities = _posterior(activations["output"][None])[0]

@@ -36,7 +36,7 @@ class FusedEngine(Engine):
 
     def cores(self) -> contextlib.AbstractContextManager[None]:
         """See `Engine.cores`."""
-        return threads.cores_to_halide()
+        return threads.one_torch_thread()
 
     def _gather(
         self,

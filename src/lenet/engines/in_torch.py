@@ -9,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lenet import threads
 from lenet.data.distortions import CENTRE
 from lenet.data.preprocessing import BORDER, PADDED_SIZE, Preprocessing, check_ink
 from lenet.errors import ShapeError
 from lenet.networks import LeNet
 
 _SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
+_FEW = 64  # images that one thread scores within a millisecond of what several take
 
 
 class Backprop(Protocol):
@@ -203,8 +205,9 @@ class Engine:
         module.eval()
         images = torch.from_numpy(np.ascontiguousarray(ink))
         parts = []
+        few = threads.one_torch_thread() if len(ink) <= _FEW else contextlib.nullcontext()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), few:
                 # At least once, so that an empty set has its classes too.
                 for first in range(0, max(len(ink), 1), _SCORES_CHUNK):
                     chunk = torch.arange(first, min(first + _SCORES_CHUNK, len(ink)))
