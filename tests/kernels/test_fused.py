@@ -16,7 +16,9 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from lenet.errors import EngineError, ShapeError
 from lenet.networks import build_network
@@ -185,6 +187,39 @@ def test_dropout_draws_the_masks_that_torch_draws():
         assert _error(fused(images), network(images).double()) <= TOLERANCE
 
 
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_dropout_is_at_work_without_gradients_too(p):
+    network, images = build_network("modern", dropout=0.3), torch.randn(17, 1, 32, 32)
+    network.dropout.p = p
+    fused, answers = fuse(network), []
+    for module in (fused, network):
+        torch.manual_seed(11)
+        with torch.no_grad():
+            answers.append((module(images), torch.rand(1)))
+    (ours, after), (theirs, draw) = answers
+    assert fused.fallback is None
+    assert torch.equal(after, draw)
+    assert _error(ours, theirs.double()) <= TOLERANCE
+
+
+def test_batch_norm_that_alone_learns_gets_its_gradient():
+    network = build_network("modern", batch_norm=True).eval().requires_grad_(False)
+    network.norm1.requires_grad_(True)
+    fused = fuse(network)
+    fused(torch.randn(3, 1, 32, 32)).sum().backward()
+    assert "BatchNorm" in fused.fallback
+    assert network.norm1.weight.grad is not None
+
+
+def test_batch_norm_of_another_type_is_left_to_torch():
+    network = build_network("modern", batch_norm=True).eval()
+    network.norm1.double()
+    fused = fuse(network)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="dtype"):
+        fused(torch.randn(3, 1, 32, 32))
+    assert "float32" in fused.fallback
+
+
 def test_batch_norm_is_folded_in_evaluation_and_left_to_torch_in_training():
     network = build_network("modern", batch_norm=True)
     fused = fuse(network)
@@ -309,6 +344,10 @@ def _wanting(network, images):
     return images.requires_grad_()
 
 
+def _pruned(network, images):
+    prune.l1_unstructured(network.c5, "weight", 0.5)
+
+
 def _reshaped(network, images):
     network.c3 = nn.Conv2d(6, 16, 5, bias=False)
 
@@ -323,6 +362,7 @@ def _reshaped(network, images):
         (_double, "float32"),
         (_wanting, "images"),
         (_reshaped, "c3"),
+        (_pruned, "shape"),
     ],
 )
 def test_what_the_kernels_do_not_cover_runs_in_torch(change, said):
@@ -334,6 +374,30 @@ def test_what_the_kernels_do_not_cover_runs_in_torch(change, said):
     images = images if changed is None else changed
     assert torch.equal(fused(images), network(images))
     assert said in fused.fallback
+
+
+def test_a_network_that_was_pruned_before_runs_in_torch():
+    network, images = build_network("tutorial"), torch.randn(3, 1, 32, 32)
+    _pruned(network, images)
+    fused = fuse(network)
+    assert torch.equal(fused(images), network(images))
+    assert "c5.weight is computed" in fused.fallback
+
+
+# Forward-mode differentiation scripts its decompositions.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+def test_transforms_of_torch_run_in_torch():
+    network, images = build_network("tutorial"), torch.randn(3, 2, 1, 32, 32)
+    fused = fuse(network)
+    with torch.no_grad():
+        assert torch.equal(torch.vmap(fused)(images), torch.vmap(network)(images))
+        assert "transforming" in fused.fallback
+        tangents = []
+        for module in (fused, network):
+            with forward_ad.dual_level():
+                dual = forward_ad.make_dual(images[0], torch.ones_like(images[0]))
+                tangents.append(forward_ad.unpack_dual(module(dual)).tangent)
+    assert torch.equal(*tangents)
 
 
 def test_larger_images_no_images_and_autocast_run_in_torch():

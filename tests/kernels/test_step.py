@@ -11,7 +11,7 @@ from torch.nn import functional
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.engines import select_engine
-from lenet.errors import ShapeError
+from lenet.errors import EngineError, ShapeError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
 from lenet.training.optimizers import flatten
@@ -174,6 +174,28 @@ def test_moved_weights_and_gradients_are_followed():
     network.c5.weight.data.mul_(2)
     backprop(torch.arange(20))
     assert not torch.equal(network.c5.weight.grad, once[4])
+
+
+def test_a_parameter_s_hook_is_called_on_both_engines():
+    found = []
+    for engine in (FUSED, TORCH):
+        network, (ink, labels) = drawn("tutorial"), a_set()
+        network.c1.weight.register_hook(lambda gradient: gradient * 2)
+        module = engine.compile(network).train()
+        engine.backprop(module, ink, labels, PAPER_1998, weight=1 / 20)(torch.arange(20))
+        found.append(network.c1.weight.grad)
+    assert error(found[0], found[1].double()) <= TOLERANCE
+
+
+def test_weights_of_another_type_are_refused():
+    network, (ink, labels) = drawn("tutorial"), a_set()
+    backprop = FUSED.backprop(
+        FUSED.compile(network).train(), ink, labels, PAPER_1998, weight=1 / 20
+    )
+    backprop(torch.arange(20))
+    network.half()
+    with pytest.raises(EngineError, match="call backprop again"):
+        backprop(torch.arange(20))
 
 
 def test_wrong_labels_are_refused():

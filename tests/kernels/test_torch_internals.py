@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 
@@ -62,7 +63,21 @@ def test_tracing_and_transforming_are_seen():
         warnings.simplefilter("ignore", DeprecationWarning)  # tracing is; it is still done
         torch.jit.trace(Watched(), images, check_trace=False)
     Watched()(nn.Parameter(images))
-    assert seen == [False, True, True]
+    torch.vmap(Watched())(images)
+    with forward_ad.dual_level():
+        Watched()(images)
+    Watched()(images)
+    assert seen == [False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("register", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_a_hook_on_a_gradient_is_seen(register):
+    parameter = nn.Parameter(torch.zeros(1))
+    assert not torch_internals.has_gradient_hooks(parameter)
+    handle = getattr(parameter, register)(lambda _: None)
+    assert torch_internals.has_gradient_hooks(parameter)
+    handle.remove()
+    assert not torch_internals.has_gradient_hooks(parameter)
 
 
 def test_step_hooks_are_seen():

@@ -68,8 +68,12 @@ class Coverage:
             for name in self._architectures[False].weight_extents:
                 layer, part = name.split(".")
                 module: Any = network._modules[layer]
-                trained = module._parameters.get(part) is not None
-                self._places.append((module._parameters if trained else module._buffers, part))
+                registries = module._parameters, module._buffers
+                place = next((r for r in registries if r.get(part) is not None), None)
+                if place is None:  # as after pruning
+                    self.reason = f"{name} is computed from other parameters"
+                    return
+                self._places.append((place, part))
             self._layouts = [(p.shape, torch.float32, True) for p in self.parameters()]
 
     def compiled(self, dropout: bool = False) -> Compiled:
@@ -80,8 +84,17 @@ class Coverage:
         return known
 
     def parameters(self) -> tuple[Tensor, ...]:
-        """The tensors the kernels read, in their order, as they are now."""
-        return tuple([registry[name] for registry, name in self._places])
+        """The tensors the kernels read, in their order, as they are now; () if one is gone."""
+        try:
+            return tuple([registry[name] for registry, name in self._places])
+        except KeyError:
+            return ()
+
+    def fits(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether the kernels can read these: the network's shapes, float32, on the CPU, packed."""
+        return [*map(_layout, parameters)] == self._layouts and all(
+            map(Tensor.is_contiguous, parameters)
+        )
 
     @property
     def drops_out(self) -> bool:
@@ -94,6 +107,8 @@ class Coverage:
         if not self.drops_out:
             return ()
         kept = 1 - self._dropout.p
+        if not kept:  # torch draws nothing then
+            return torch.zeros(n, C5_UNITS), torch.zeros(n, F6_UNITS)
         return tuple(
             torch.empty(n, units).bernoulli_(kept).div_(kept) for units in (C5_UNITS, F6_UNITS)
         )
@@ -102,9 +117,7 @@ class Coverage:
         """Why the network must run in torch now, or None."""
         if self.reason is not None:
             return self.reason
-        if [*map(_layout, parameters)] != self._layouts or not all(
-            map(Tensor.is_contiguous, parameters)
-        ):
+        if not self.fits(parameters):
             if all(p.dtype is torch.float32 and p.is_cpu for p in parameters):
                 return "a parameter has another shape or layout"
             return _ONLY
@@ -112,8 +125,13 @@ class Coverage:
             return "autocast is on"
         if any(self._hooks) or any_global_hook():
             return "a layer has hooks"
-        if self.norms and (gradients or any(norm.training for norm in self.norms)):
-            return "BatchNorm is fused in evaluation only"
+        for norm in self.norms:
+            wanted = norm.weight.requires_grad or norm.bias.requires_grad
+            if gradients or norm.training or (wanted and torch.is_grad_enabled()):
+                return "BatchNorm is fused in evaluation only"
+            tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+            if not all(t is not None and t.dtype is torch.float32 and t.is_cpu for t in tensors):
+                return _ONLY
         return None
 
 

@@ -13,6 +13,7 @@ from lenet.errors import EngineError
 from lenet.kernels.compiled import Compiled
 from lenet.kernels.coverage import Coverage, why_not_images
 from lenet.kernels.fused_step import FusedStep
+from lenet.kernels.torch_internals import has_gradient_hooks
 from lenet.networks import LeNet
 
 
@@ -69,12 +70,13 @@ class FusedNetwork(nn.Module):
             scores: Tensor = network(images)
             return scores
         images = images.contiguous()
-        if not gradients:
-            if coverage.norms:
-                parameters = _folded(coverage.norms, parameters)
-            return coverage.compiled().score(images, parameters)
         masks = coverage.masks(len(images))
-        return _fused(coverage.compiled(bool(masks)), masks, images, *parameters)
+        compiled = coverage.compiled(bool(masks))
+        if gradients:
+            return _fused(compiled, masks, images, *parameters)
+        if coverage.norms:
+            parameters = _folded(coverage.norms, parameters)
+        return compiled.score(images, parameters, masks)
 
     def backprop(
         self,
@@ -98,7 +100,10 @@ class FusedNetwork(nn.Module):
             None where torch must do it: `fallback` says why.
         """
         coverage = self._covered()
-        reason = coverage.why_not(coverage.parameters(), True)
+        parameters = coverage.parameters()
+        reason = coverage.why_not(parameters, True)
+        if reason is None and any(map(has_gradient_hooks, parameters)):
+            reason = "a parameter has hooks"
         self.__dict__["fallback"] = reason
         if reason is not None:
             return None

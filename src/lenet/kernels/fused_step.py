@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, empty_like
 
 from lenet.data.preprocessing import Preprocessing
+from lenet.errors import EngineError
 from lenet.kernels.compiled import Workspace, check_range, owned, scaling, view_of, words
 from lenet.kernels.coverage import Coverage
 
@@ -98,6 +99,11 @@ class FusedStep:
         self._answers = owned(self._labels.contiguous())
 
     def _take_parameters(self) -> None:
+        if not self._coverage.fits(self._parameters):
+            raise EngineError(
+                "the parameters have another shape, type or device than when backprop was called; "
+                "call backprop again"
+            )
         self._held = [_gradient(p) for p in self._parameters]
         weights = self._coverage.compiled().weights
         self._gradients, self._weights = weights(self._held), weights(self._parameters)

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 
 _tracing_state: Callable[[], Any] = torch._C._get_tracing_state
 _is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+_functorch_level: Callable[[], Any] = torch._C._functorch.peek_interpreter_stack
 
 any_global_hook: Callable[[], bool] = _has_any_global_hook
 """Whether hooks are registered for every module in the process."""
@@ -21,8 +23,17 @@ unflatten_dense_tensors: Any = torch._C._nn.unflatten_dense_tensors
 
 
 def is_transformed(images: Tensor) -> bool:
-    """Whether torch is tracing, compiling or transforming what happens to `images`."""
-    return type(images) is not Tensor or _tracing_state() is not None or _is_compiling()
+    """Whether torch is tracing, compiling or transforming what happens to `images`.
+
+    Transforming are those of `torch.func` and forward-mode differentiation.
+    """
+    return (
+        type(images) is not Tensor
+        or _tracing_state() is not None
+        or _is_compiling()
+        or _functorch_level() is not None
+        or forward_ad._current_level >= 0
+    )
 
 
 def hook_registries(module: nn.Module) -> tuple[dict[int, Any], ...]:
@@ -33,6 +44,11 @@ def hook_registries(module: nn.Module) -> tuple[dict[int, Any], ...]:
         module._backward_hooks,
         module._backward_pre_hooks,
     )
+
+
+def has_gradient_hooks(parameter: Tensor) -> bool:
+    """Whether something wants to see, or to change, a parameter's gradient."""
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
 
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
