@@ -49,7 +49,7 @@ class Sigmoid(Activation):
         return hl.f32(1) / (hl.f32(1) + exp2(t))
 
     def derivative(self, a: Expr) -> Expr:
-        """A (1 − a)."""
+        """The slope a (1 − a)."""
         return a * (hl.f32(1) - a)
 
 
@@ -61,11 +61,11 @@ class Tanh(Activation):
     scale: float = 1.0
 
     def of_scaled(self, t: Expr) -> Expr:
-        """Amplitude · tanh t."""
+        """The output amplitude · tanh t."""
         return hl.f32(self.amplitude) * tanh(t)
 
     def derivative(self, a: Expr) -> Expr:
-        """Amplitude · scale − scale / amplitude · a²."""
+        """The slope amplitude · scale − scale / amplitude · a²."""
         return hl.f32(self.amplitude * self.scale) - hl.f32(self.scale / self.amplitude) * (a * a)
 
 

@@ -20,10 +20,10 @@ from lenet.kernels.layout import LANES, Extents
 from lenet.kernels.pipeline import Kernel
 from lenet.kernels.torch_internals import unflatten_dense_tensors
 
-_WORKSPACES_KEPT = 4  # for different numbers of images
+WORKSPACES_KEPT = 4  # for different numbers of images
 
 _BUILDERS: dict[str, Callable[[Any], Kernel]] = {
-    "gather": images.gather,  # of whether the pictures are distorted; the others of an architecture
+    "gather": images.gather,  # takes `distorted`, the others an architecture
     "score_many": forward.score_many,
     "score_one": forward.score_one,
     "step": step.build_step,
@@ -98,16 +98,16 @@ def gather(
     matrices: NDArray[np.float32] | None = None,
 ) -> Tensor:
     """See `lenet.engines.Engine.gather`, which checks shapes and types."""
-    found = torch.empty(len(indices), 1, PADDED_SIZE, PADDED_SIZE)
+    gathered = torch.empty(len(indices), 1, PADDED_SIZE, PADDED_SIZE)
     if len(indices) == 0:
-        return found
+        return gathered
     check_range("index", indices, len(ink), "images")
     chosen = [indices.contiguous()]
     if matrices is not None:
         chosen.append(torch.from_numpy(np.ascontiguousarray(matrices)))
-    arguments = (words(ink), scaling(preprocessing), *chosen, found[:, 0])
+    arguments = (words(ink), scaling(preprocessing), *chosen, gathered[:, 0])
     kernel("gather", matrices is not None)(*map(owned, arguments))
-    return found
+    return gathered
 
 
 # --- An architecture's kernels --------------------------------------------------------------------
@@ -121,9 +121,9 @@ class Compiled:
         self._kernels: dict[str, Any] = {}
         self._extents = list(architecture.weight_extents.values())
         self._size = sum(math.prod(_numbers(e)) for e in self._extents)
-        self._workspaces = lru_cache(maxsize=_WORKSPACES_KEPT)(partial(Workspace, architecture))
+        self._workspaces = lru_cache(maxsize=WORKSPACES_KEPT)(partial(Workspace, architecture))
         self._workspaces_lock = threading.Lock()
-        self._views = lru_cache(maxsize=2 * _WORKSPACES_KEPT)(self._views_at)
+        self._views = lru_cache(maxsize=2 * WORKSPACES_KEPT)(self._views_at)
         # What the kernel reads where images and their scores' gradient are given, and does not use.
         ink, labels = torch.zeros(1, INK_SIZE, INK_SIZE, dtype=torch.uint8), torch.zeros(1).long()
         self._no_set = [*map(owned, (words(ink), torch.zeros(2), labels))]

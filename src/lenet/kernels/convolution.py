@@ -10,7 +10,7 @@ from lenet.kernels.activation import Activation
 from lenet.kernels.architecture import Connections
 from lenet.kernels.functions import Expr, Func
 from lenet.kernels.layout import C1_SIZE, C3_SIZE, LANES, b, group, lane, lookup, m, point, x, y
-from lenet.kernels.pooling import before_squashing
+from lenet.kernels.pooling import unsquash
 from lenet.kernels.sums import sum_of_lanes
 from lenet.kernels.toomcook import ToomCook, apply, apply_transposed
 from lenet.networks.frame import C1_MAPS, C3_MAPS, KERNEL_SIZE, POOLING_SIZE, S2_SIZE
@@ -29,7 +29,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class FastConvolution(Convolution):
-    """The same by Toom–Cook: sums are scaled, and inputs, taps and products are at the points."""
+    """The same by Toom–Cook: scaled sums, B times the inputs, G times the taps, and ⊙ of both."""
 
     inputs: Func
     taps: Func
@@ -104,47 +104,53 @@ def convolve_fast(
     A table of connections runs as if it were dense, with zero kernels where there is no link: that
     takes fewer products than its links would by the definition.
     """
-    at, scale = TOOM_COOK[name], activation.scale
-    inputs = inputs_at_points(f"{name}_inputs", source, at)
-    taps = _taps_at_points(f"{name}_taps", weights[f"{name}.weight"], connections, at, scale)
+    toom_cook, scale = TOOM_COOK[name], activation.scale
+    inputs = transform_inputs(f"{name}_inputs", source, toom_cook)
+    taps = _transform_taps(f"{name}_taps", weights[f"{name}.weight"], connections, toom_cook, scale)
     products, t, f = (hl.Func(f"{name}{n}") for n in ("_products", "_scaled_sum", ""))
     r = hl.RDom([(0, KERNEL_SIZE), (0, connections.inputs)], f"{name}_r")
     products[lane, point, group, y, m, b] = hl.f32(0)
     products[lane, point, group, y, m, b] += (
         taps[point, m, r[0], r[1]] * inputs[lane, point, group, y + r[0], r[1], b]
     )
-    found = [products[lane, i, x // at.outputs, y, m, b] for i in range(at.count)]
-    sums = apply_transposed(at.A, found)
-    t[lane, x, y, m, b] = hl.mux(x % at.outputs, sums) + hl.f32(scale) * weights[f"{name}.bias"][m]
+    of_group = [products[lane, i, x // toom_cook.outputs, y, m, b] for i in range(toom_cook.count)]
+    sums = apply_transposed(toom_cook.A, of_group)
+    t[lane, x, y, m, b] = (
+        hl.mux(x % toom_cook.outputs, sums) + hl.f32(scale) * weights[f"{name}.bias"][m]
+    )
     f[lane, x, y, m, b] = activation.of_scaled(t[lane, x, y, m, b])
     return FastConvolution(t, f, inputs, taps, products)
 
 
-def inputs_at_points(name: str, source: Func, at: ToomCook) -> Func:
+def transform_inputs(name: str, source: Func, toom_cook: ToomCook) -> Func:
     """B times the inputs of each group of columns: Func of (lane, point, group, y, m, b)."""
     f = hl.Func(name)
-    neighbours = [source[lane, at.outputs * group + i, y, m, b] for i in range(at.count)]
-    f[lane, point, group, y, m, b] = hl.mux(point, apply(at.B, neighbours))
-    return f.bound(point, 0, at.count).unroll(point)
+    neighbours = [
+        source[lane, toom_cook.outputs * group + i, y, m, b] for i in range(toom_cook.count)
+    ]
+    f[lane, point, group, y, m, b] = hl.mux(point, apply(toom_cook.B, neighbours))
+    return f.bound(point, 0, toom_cook.count).unroll(point)
 
 
-def deltas_at_points(name: str, delta: Func, at: ToomCook) -> Func:
+def transform_deltas(name: str, delta: Func, toom_cook: ToomCook) -> Func:
     """A times the deltas of each group of columns: Func of (lane, point, group, y, m, b)."""
     f = hl.Func(name)
-    neighbours = [delta[lane, at.outputs * group + i, y, m, b] for i in range(at.outputs)]
-    f[lane, point, group, y, m, b] = hl.mux(point, apply(at.A, neighbours))
-    return f.bound(point, 0, at.count).unroll(point)
+    neighbours = [
+        delta[lane, toom_cook.outputs * group + i, y, m, b] for i in range(toom_cook.outputs)
+    ]
+    f[lane, point, group, y, m, b] = hl.mux(point, apply(toom_cook.A, neighbours))
+    return f.bound(point, 0, toom_cook.count).unroll(point)
 
 
-def _taps_at_points(
-    name: str, weight: Any, connections: Connections, at: ToomCook, scale: float
+def _transform_taps(
+    name: str, weight: Any, connections: Connections, toom_cook: ToomCook, scale: float
 ) -> Func:
     """G times the scaled kernels: Func of (point, m, kernel row, input map)."""
     row, into, f = hl.Var("kernel_row"), hl.Var("into"), hl.Func(name)
     taps = _dense_taps(f"{name}_dense", weight, connections)
     scaled = [hl.f32(scale) * taps[m, i, row, into] for i in range(KERNEL_SIZE)]
-    f[point, m, row, into] = hl.mux(point, apply(at.G, scaled))
-    f.bound(point, 0, at.count).bound(m, 0, connections.outputs)
+    f[point, m, row, into] = hl.mux(point, apply(toom_cook.G, scaled))
+    f.bound(point, 0, toom_cook.count).bound(m, 0, connections.outputs)
     f.bound(row, 0, KERNEL_SIZE).bound(into, 0, connections.inputs)
     f.compute_root().reorder(m, point, row, into).unroll(point)
     if not connections.is_dense:
@@ -170,12 +176,14 @@ def _dense_taps(name: str, weight: Any, connections: Connections) -> Func:
 # --- Forward: schedules ---------------------------------------------------------------------------
 
 
-def tile_groups(layer: FastConvolution, at: ToomCook, activation: Activation, maps: int) -> None:
+def tile_groups(
+    layer: FastConvolution, toom_cook: ToomCook, activation: Activation, maps: int
+) -> None:
     """Register tile: all points of a group of columns by some maps, of a block's images."""
     f, products, t = layer.output, layer.products, layer.sums
     column, map_ = hl.Var("column"), hl.Var("map")
-    f.align_bounds(x, at.outputs)
-    f.split(x, x, column, at.outputs).split(m, m, map_, maps)
+    f.align_bounds(x, toom_cook.outputs)
+    f.split(x, x, column, toom_cook.outputs).split(m, m, map_, maps)
     f.reorder(lane, column, map_, m, x, y)
     if activation.is_cheap:
         f.unroll(column).unroll(map_)
@@ -184,7 +192,7 @@ def tile_groups(layer: FastConvolution, at: ToomCook, activation: Activation, ma
         # after the other, each would wait for its own steps.
         f.vectorize(column)
         t.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(x).unroll(m)
-        t.align_bounds(x, at.outputs).bound_extent(x, at.outputs)
+        t.align_bounds(x, toom_cook.outputs).bound_extent(x, toom_cook.outputs)
     products.compute_at(f, m).bound_extent(lane, LANES).vectorize(lane).unroll(point).unroll(m)
     update, r = products.update(), products.rvars(0)
     update.reorder(lane, point, m, r[0], r[1]).vectorize(lane).unroll(point).unroll(m)
@@ -225,13 +233,13 @@ def s2_delta(deltas: Func, taps: Func, s2: Func, activation: Activation, squashe
     Parameters
     ----------
     deltas : Func of (lane, point, group, y, m, b)
-        Of C3, at the points.
+        A times the deltas of C3.
     taps : Func of (point, m, kernel row, input map)
-        Of C3, at the points.
+        G times the taps of C3.
     s2 : Func of (lane, x, y, m, b)
         S2's output.
     """
-    at = TOOM_COOK["c3"]
+    toom_cook = TOOM_COOK["c3"]
     total, spread, back, f = (hl.Func(f"s2_{n}") for n in ("total", "spread", "row", "delta"))
     r = hl.RDom([(0, C3_MAPS), (0, KERNEL_SIZE)], "s2_r")
     source_row = y - r[1]
@@ -241,12 +249,13 @@ def s2_delta(deltas: Func, taps: Func, s2: Func, activation: Activation, squashe
     total[lane, point, group, y, m, b] += (
         taps[point, r[0], r[1], m] * deltas[lane, point, group, source_row, r[0], b]
     )
-    column, found = hl.Var("column"), [total[lane, i, group, y, m, b] for i in range(at.count)]
-    spread[lane, column, group, y, m, b] = hl.mux(column, apply_transposed(at.B, found))
-    c = hl.RDom([(0, at.count), (0, C3_SIZE // at.outputs)], "s2_columns")
+    column = hl.Var("column")
+    of_group = [total[lane, i, group, y, m, b] for i in range(toom_cook.count)]
+    spread[lane, column, group, y, m, b] = hl.mux(column, apply_transposed(toom_cook.B, of_group))
+    c = hl.RDom([(0, toom_cook.count), (0, C3_SIZE // toom_cook.outputs)], "s2_columns")
     back[lane, x, y, m, b] = hl.f32(0)
-    back[lane, at.outputs * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
-    f[lane, x, y, m, b] = before_squashing(
+    back[lane, toom_cook.outputs * c[1] + c[0], y, m, b] += spread[lane, c[0], c[1], y, m, b]
+    f[lane, x, y, m, b] = unsquash(
         back[lane, x, y, m, b] * hl.f32(1 / activation.scale),
         s2[lane, x, y, m, b],
         activation if squashed else None,
@@ -291,14 +300,14 @@ def c3_weight_partial(inputs: Func, deltas: Func) -> Func:
 def c1_weight_partial(inputs: Func, c1_delta: Func) -> Func:
     """(B inputs) ⊙ (A deltas) of C1, summed over a block's images and groups of columns.
 
-    Func of (point, kernel row, input map, m, b). A sixth kernel row, over ones, holds the sums of
-    the deltas.
+    Func of (point, kernel row, input map, m, b). A sixth kernel row has ones in place of the
+    transformed inputs: it holds the sums of A times the deltas.
     """
-    at_points = TOOM_COOK["c1"]
-    deltas = deltas_at_points("c1_deltas", c1_delta, at_points)
+    toom_cook = TOOM_COOK["c1"]
+    deltas = transform_deltas("c1_deltas", c1_delta, toom_cook)
     row, into, strip = hl.Var("kernel_row"), hl.Var("into"), hl.Var("strip")
     tile, total, f = (hl.Func(f"c1_weight{n}") for n in ("_tile", "_total", ""))
-    r = hl.RDom([(0, C1_SIZE // at_points.outputs), (0, _STRIP)], "c1_weight_r")
+    r = hl.RDom([(0, C1_SIZE // toom_cook.outputs), (0, _STRIP)], "c1_weight_r")
     y_in = hl.min(row, KERNEL_SIZE - 1) + _STRIP * strip + r[1]
     tile[lane, row, m, point, strip, b] = hl.f32(0)
     tile[lane, row, m, point, strip, b] += (
@@ -316,7 +325,7 @@ def c1_weight_partial(inputs: Func, c1_delta: Func) -> Func:
     f.reorder(row, m, point, into, b)
     summed.compute_at(f, row)
     total.compute_at(f, b).bound_extent(lane, LANES).vectorize(lane)
-    total.bound(point, 0, at_points.count).bound(row, 0, KERNEL_SIZE + 1).bound(m, 0, C1_MAPS)
+    total.bound(point, 0, toom_cook.count).bound(row, 0, KERNEL_SIZE + 1).bound(m, 0, C1_MAPS)
     update = total.update().split(m, m, some, 3).reorder(lane, row, some, m, point, strips[0], b)
     update.vectorize(lane).unroll(row).unroll(some)
     # A pooling's window at a time: what its four inputs share is computed once.
@@ -341,7 +350,7 @@ def _tile_kernel_rows(tile: Func, row: Any) -> None:
 
 def kernel_gradient(name: str, partial: Func, connections: Connections, blocks: Expr) -> Func:
     """Gᵀ times the partial sums over all blocks: Func of (kernel column, kernel row, link)."""
-    at = TOOM_COOK[name]
+    toom_cook = TOOM_COOK[name]
     f, total = hl.Func(f"{name}_weight_gradient"), hl.Func(f"{name}_weight_total")
     column, row, link = hl.Var("kernel_column"), hl.Var("kernel_row"), hl.Var("link")
     out, into = (
@@ -351,7 +360,7 @@ def kernel_gradient(name: str, partial: Func, connections: Connections, blocks: 
     r = hl.RDom([(0, blocks)], f"{name}_weight_blocks")
     total[point, row, link] = hl.f32(0)
     total[point, row, link] += partial[point, row, into, out, r[0]]
-    taps = apply_transposed(at.G, [total[i, row, link] for i in range(at.count)])
+    taps = apply_transposed(toom_cook.G, [total[i, row, link] for i in range(toom_cook.count)])
     f[column, row, link] = hl.mux(column, taps)
 
     f.bound(column, 0, KERNEL_SIZE).bound(row, 0, KERNEL_SIZE)
@@ -361,7 +370,7 @@ def kernel_gradient(name: str, partial: Func, connections: Connections, blocks: 
 
 
 def c1_bias_gradient(weight_partial: Func, blocks: Expr) -> Func:
-    """Over ones, the sums at the point 1 are those of the deltas."""
+    """The sum of the deltas: A's row of the point 1 is all ones, as the sixth row's inputs are."""
     f, r = hl.Func("c1_bias_gradient"), hl.RDom([(0, blocks)], "c1_bias_blocks")
     at_1 = TOOM_COOK["c1"].points.index(1)
     f[m] = hl.f32(0)

@@ -33,6 +33,7 @@ from lenet.networks.frame import (
     S4_SIZE,
 )
 
+image = hl.Var("image")
 C = TypeVar("C", bound=Convolution)
 
 
@@ -53,7 +54,7 @@ class Layers(Generic[C]):
     def scores(self, images_in_block: int) -> Func:
         """The output image by image: Func of (k, image)."""
         scores, n = hl.Func("scores"), images_in_block
-        scores[k, m] = self.output.output[m % n, k, m // n]
+        scores[k, image] = self.output.output[image % n, k, image // n]
         return scores
 
 
@@ -109,7 +110,7 @@ def score_many(architecture: Architecture) -> Kernel:
 def loop_over_blocks(scores: Func) -> Func:
     """Scores, a task for each block of images."""
     rows = hl.Var("rows")
-    return scores.split(m, b, rows, LANES, hl.TailStrategy.GuardWithIf).parallel(b)
+    return scores.split(image, b, rows, LANES, hl.TailStrategy.GuardWithIf).parallel(b)
 
 
 def schedule_layers(

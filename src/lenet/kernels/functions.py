@@ -12,7 +12,7 @@ Func = Any
 
 # 2^r on [-1/2, 1/2], the smallest largest relative error that ends in 1: 1.7e-7 in float32.
 _EXP2 = (1.32648100e-3, 9.67151485e-3, 5.55073358e-2, 2.40222424e-1, 6.93147004e-1, 1.0)
-# tanh t = t P(t²) / Q(t²) on [-TANH_END, TANH_END], as in Eigen; beyond, tanh is ±1 in float32.
+# tanh t = t P(t²) / Q(t²) on [-_TANH_END, _TANH_END], as in Eigen; beyond, tanh is ±1 in float32.
 _TANH_END = 7.90531110763549805
 _TANH_P = (
     -2.76076847742355e-16,

@@ -132,7 +132,7 @@ class _Fused(torch.autograd.Function):
         ctx: Any, code: Compiled, masks: tuple[Tensor, ...], images: Tensor, *parameters: Tensor
     ) -> Tensor:
         ctx.code, ctx.masks = code, masks
-        # Nothing in between is kept: what a layer found is dearer to store than to find again.
+        # No layer's output is kept: storing it costs more than computing it again.
         ctx.save_for_backward(images, *parameters)
         return code.score(images, parameters, masks)
 

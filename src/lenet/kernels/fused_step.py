@@ -9,10 +9,17 @@ from torch import Tensor, empty_like
 
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import EngineError
-from lenet.kernels.compiled import Workspace, check_range, owned, scaling, view_of, words
+from lenet.kernels.compiled import (
+    WORKSPACES_KEPT,
+    Workspace,
+    check_range,
+    owned,
+    scaling,
+    view_of,
+    words,
+)
 from lenet.kernels.coverage import Coverage
 
-_WORKSPACES_KEPT = 4  # for different numbers of images
 _grad = attrgetter("grad")
 
 
@@ -52,7 +59,7 @@ class FusedStep:
         self._labels_version = -1  # whether they are in range is checked once
         self._places: list[int] = []
         self._grads: list[Tensor | None] = []
-        self._workspaces = lru_cache(maxsize=_WORKSPACES_KEPT)(
+        self._workspaces = lru_cache(maxsize=WORKSPACES_KEPT)(
             partial(Workspace, coverage.compiled().architecture)
         )
         coverage.compiled(coverage.drops_out).kernel(_kernel(distorted))
@@ -74,7 +81,7 @@ class FusedStep:
         workspace.choose(indices, matrices)
         self._coverage.compiled(bool(masks)).kernel(_kernel(matrices is not None))(
             *self._set,
-            self._answers,
+            self._labels_view,
             *workspace.chosen,
             self._settings,
             *self._weights,
@@ -96,7 +103,7 @@ class FusedStep:
     def _take_labels(self) -> None:
         check_range("label", self._labels, self._coverage.classes, "classes")
         self._labels_version = self._labels._version
-        self._answers = owned(self._labels.contiguous())
+        self._labels_view = owned(self._labels.contiguous())
 
     def _take_parameters(self) -> None:
         if not self._coverage.fits(self._parameters):
@@ -104,6 +111,7 @@ class FusedStep:
                 "the parameters have another shape, type or device than when backprop was called; "
                 "call backprop again"
             )
+        # Held: a frozen parameter's gradient has no other owner, and views keep nothing alive.
         self._held = [_gradient(p) for p in self._parameters]
         weights = self._coverage.compiled().weights
         self._gradients, self._weights = weights(self._held), weights(self._parameters)

@@ -13,7 +13,7 @@ variable    what it counts                                                 exten
 ``k``       unit of a dense layer; in weights its input                    400, 120, 84, classes
 ``b``       block of images; of the walk through patterns, the pattern     ⌈images / 16⌉
 ``group``   columns that Toom–Cook computes together                       7 (C1) or 2 (C3)
-``point``   product of such a group                                        8 (C1) or 9 (C3)
+``point``   row of Toom–Cook's A, G and B: a product of such a group       8 (C1) or 9 (C3)
 ==========  =============================================================  =====================
 
 Weights are stored as torch stores them, outermost first.

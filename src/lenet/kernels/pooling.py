@@ -143,9 +143,7 @@ def pool(
     return f
 
 
-def before_squashing(
-    gradient: Expr, pooled: Expr, squash: Activation | None, power: int = 1
-) -> Expr:
+def unsquash(gradient: Expr, pooled: Expr, squash: Activation | None, power: int = 1) -> Expr:
     """Back through the function that squashes pooled sums, where there is one."""
     return gradient if squash is None else gradient * raised(squash.derivative(pooled), power)
 
@@ -170,7 +168,7 @@ def unpool(
     return back * raised(activation.derivative(source[lane, x, y, m, b]), power)
 
 
-def sum_over_maps(delta: Func, size: int, factor: Func | None = None) -> Func:
+def sum_over_positions(delta: Func, size: int, factor: Func | None = None) -> Func:
     """A number for each map: the sum over it, for instance the gradient of its bias."""
     f = hl.Func(f"{delta.name()}_sums")
     r = hl.RDom([(0, size), (0, size)], f"{delta.name()}_r")

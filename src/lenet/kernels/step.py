@@ -27,10 +27,10 @@ from lenet.kernels.convolution import (
     c1_weight_partial,
     c3_weight_partial,
     convolve_fast,
-    deltas_at_points,
-    inputs_at_points,
     kernel_gradient,
     s2_delta,
+    transform_deltas,
+    transform_inputs,
 )
 from lenet.kernels.dense import (
     activation_back,
@@ -63,10 +63,10 @@ from lenet.kernels.layout import (
 from lenet.kernels.pipeline import Kernel, Pipeline
 from lenet.kernels.pooling import (
     Average,
-    before_squashing,
     loop_over_windows,
-    sum_over_maps,
+    sum_over_positions,
     unpool,
+    unsquash,
     window,
 )
 from lenet.kernels.sums import PartialSums, sum_of_blocks
@@ -202,24 +202,24 @@ class _Backward:
         # The convolutions and their poolings.
         feature = (m * S4_SIZE + y) * S4_SIZE + x
         self.s4, self.c3 = hl.Func("s4_delta"), hl.Func("s4_unpooled")
-        self.s4[lane, x, y, m, b] = before_squashing(
+        self.s4[lane, x, y, m, b] = unsquash(
             self.flat[lane, feature, b], layers.flat[lane, feature, b], squash_pooled
         )
         self.c3[lane, x, y, m, b] = unpool(
             self.s4, layers.c3.output, pooling, weights.get("s4.coefficient"), activation
         )
         loop_over_windows(self.c3)
-        self.c3_at_points = deltas_at_points("c3_deltas", self.c3, TOOM_COOK["c3"])
+        self.c3_transformed = transform_deltas("c3_deltas", self.c3, TOOM_COOK["c3"])
         # Again rather than kept from the forward pass: it is little work, and much memory.
-        self.s2_at_points = inputs_at_points("c3_inputs", layers.s2, TOOM_COOK["c3"])
+        self.s2_transformed = transform_inputs("c3_inputs", layers.s2, TOOM_COOK["c3"])
         self.s2 = s2_delta(
-            self.c3_at_points, layers.c3.taps, layers.s2, activation, architecture.squash_pooled
+            self.c3_transformed, layers.c3.taps, layers.s2, activation, architecture.squash_pooled
         )
         c1 = hl.Func("s2_unpooled")
         c1[lane, x, y, m, b] = unpool(
             self.s2, layers.c1.output, pooling, weights.get("s2.coefficient"), activation
         )
-        self.c3_weight = c3_weight_partial(self.s2_at_points, self.c3_at_points)
+        self.c3_weight = c3_weight_partial(self.s2_transformed, self.c3_transformed)
         self.c1_weight = c1_weight_partial(layers.c1.inputs, c1)
 
     @property
@@ -227,7 +227,7 @@ class _Backward:
         """What is computed in a block's turn and stays there."""
         return (
             *(self.output, self.f6, self.c5, self.flat, self.s4, self.c3),
-            *(self.c3_at_points, self.s2_at_points, self.s2),
+            *(self.c3_transformed, self.s2_transformed, self.s2),
         )
 
 
@@ -250,7 +250,7 @@ def _write_partial_sums(
     for name, units in (("s4", S4_FEATURES), ("c5", C5_UNITS), ("f6", F6_UNITS)):
         partial.write_transposed(f"{name}.rows", back.features[name], units)
     partial.write("c1.weight", back.c1_weight)
-    partial.write_copy("c3.bias", sum_over_maps(back.c3, C3_SIZE))
+    partial.write_copy("c3.bias", sum_over_positions(back.c3, C3_SIZE))
     pooling = architecture.pooling
     if pooling.trainable:
         assert isinstance(pooling, Average)
@@ -260,8 +260,8 @@ def _write_partial_sums(
         ):
             pooled = hl.Func(f"{name}_pooled")
             pooled[lane, x, y, m, b] = pooling.sum(window(source, x, y, m, b))
-            partial.write_copy(f"{name}.coefficient", sum_over_maps(delta, size, pooled))
-            partial.write_copy(f"{name}.bias", sum_over_maps(delta, size))
+            partial.write_copy(f"{name}.coefficient", sum_over_positions(delta, size, pooled))
+            partial.write_copy(f"{name}.bias", sum_over_positions(delta, size))
     return partial
 
 

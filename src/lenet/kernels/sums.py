@@ -23,12 +23,12 @@ class PartialSums:
 
     def __init__(self, pipeline: Pipeline, extents: dict[str, Extents]) -> None:
         self._pipeline, self._extents = pipeline, extents
-        self._found: dict[str, Func] = {}
+        self._funcs: dict[str, Func] = {}
         self.loop: Func | None = None
 
     def __getitem__(self, name: str) -> Func:
         """The partial sum of that name."""
-        return self._found[name]
+        return self._funcs[name]
 
     def write(self, name: str, f: Func) -> None:
         """Written at the end of a block's turn; the first one is the loop that all share."""
@@ -36,7 +36,7 @@ class PartialSums:
         for variable, extent in zip(f.args(), reversed(extents), strict=True):
             if isinstance(extent, int):
                 f.bound(variable, 0, extent)
-        self._found[name] = f
+        self._funcs[name] = f
         self._pipeline.write(f"{name}.blocks", f, extents)
         f.parallel(b)
         if self.loop is None:

@@ -97,16 +97,16 @@ def apply(matrix: Matrix, values: Sequence[Expr]) -> list[Expr]:
 
     Constants are rounded to float32; terms whose constant is 0 are left out.
     """
-    found: list[Expr] = []
+    products: list[Expr] = []
     for plus, *minus in _by_pairs(matrix):
         if not minus:
-            found.append(_dot(zip(plus, values, strict=True)))
+            products.append(_dot(zip(plus, values, strict=True)))
             continue
         columns = list(zip(plus, *minus, values, strict=True))
         agree = _dot((c, v) for c, other, v in columns if c == other)
         differ = _dot((c, v) for c, other, v in columns if c != other)
-        found += [agree + differ, agree - differ]
-    return found
+        products += [agree + differ, agree - differ]
+    return products
 
 
 def apply_transposed(matrix: Matrix, values: Sequence[Expr]) -> list[Expr]:

@@ -26,7 +26,7 @@ from lenet.kernels.functions import Expr, Func, exp, raised
 from lenet.kernels.images import warp
 from lenet.kernels.layout import C1_SIZE, C3_SIZE, Extents, b, group, k, lane, lookup, m, x, y
 from lenet.kernels.pipeline import Kernel, Pipeline
-from lenet.kernels.pooling import Trainable, before_squashing, unpool, window
+from lenet.kernels.pooling import Trainable, unpool, unsquash, window
 from lenet.networks.frame import (
     C1_MAPS,
     C3_MAPS,
@@ -199,9 +199,9 @@ class _Patterns:
             moments[lane, k, b][1] + p * difference,
             moments[lane, k, b][2] + p * difference * difference,
         )
-        none, first, second = (moments[lane, k, b][i] for i in range(3))
+        zeroth, first, second = (moments[lane, k, b][i] for i in range(3))
         f[lane, k, b] = hl.max(
-            hl.f32(0), hl.f32(2) * (hl.f32(1) - none) + hl.f32(4) * (second - first * first)
+            hl.f32(0), hl.f32(2) * (hl.f32(1) - zeroth) + hl.f32(4) * (second - first * first)
         )
         self.partial.append(moments)
 
@@ -214,13 +214,13 @@ class _Patterns:
         flat_back = dense_back("c5", c5, C5_UNITS, weights["c5.weight"], power)
         s4, c3, s2, c1 = (hl.Func(f"{name}_delta") for name in ("s4", "c3", "s2", "c1"))
         at = (lane, x, y, m, b)
-        s4[at] = before_squashing(
+        s4[at] = unsquash(
             flat_back[lane, x + S4_SIZE * (y + S4_SIZE * m), b], layers.s4[at], squash, power
         )
         coefficient = weights["s4.coefficient"]
         c3[at] = unpool(s4, layers.c3.output, arch.pooling, coefficient, squash, power)
         s2_back = self._c3_inputs_back(c3)
-        s2[at] = before_squashing(s2_back[at], layers.s2[at], squash, power)
+        s2[at] = unsquash(s2_back[at], layers.s2[at], squash, power)
         coefficient = weights["s2.coefficient"]
         c1[at] = unpool(s2, layers.c1.output, arch.pooling, coefficient, squash, power)
         self.deltas = {"f6": f6, "c5": c5, "s4": s4, "c3": c3, "s2": s2, "c1": c1}
