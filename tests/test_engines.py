@@ -102,3 +102,14 @@ def test_a_few_images_are_scored_in_one_thread(n, count):
     finally:
         torch.set_num_threads(before)
     assert seen == [count]
+
+
+def test_scoring_gives_every_layer_its_own_mode_back(engine):
+    network = build_network("modern", batch_norm=True)
+    module = engine.compile(network).train()
+    network.norm1.eval()  # frozen, as in fine-tuning
+    engine.scores(module, a_set(3), PAPER_1998)
+    assert module.training
+    assert network.training
+    assert network.norm3.training
+    assert not network.norm1.training

@@ -9,6 +9,7 @@ pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 
 from lenet.engines import select_engine
 from lenet.kernels.updates import updater
+from lenet.networks import build_network
 
 FUSED, TORCH = select_engine("fused", "cpu"), select_engine("torch", "cpu")
 OPTIMIZERS = {
@@ -92,3 +93,14 @@ def test_what_the_kernel_does_not_cover_takes_its_own_step(make):
 def test_the_torch_engine_takes_torch_s_step():
     optimizer = torch.optim.Adam(two_parameters(), 1e-2)
     assert TORCH.updater(optimizer) == optimizer.step
+
+
+def test_a_graph_notices_that_its_weights_were_updated():
+    network = build_network("tutorial")
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    update, images = FUSED.updater(optimizer), torch.randn(2, 1, 32, 32)
+    network(images).sum().backward()
+    scores = network(images)
+    update()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        scores.sum().backward()

@@ -201,7 +201,7 @@ class Engine:
         -------
         scores : (N, classes) float32, larger is better
         """
-        was_training = module.training
+        was_training, modes = module.training, [(m, m.training) for m in module.modules()]
         module.eval()
         images = torch.from_numpy(np.ascontiguousarray(ink))
         parts = []
@@ -214,6 +214,8 @@ class Engine:
                     parts.append(module(self.gather(images, chunk, preprocessing)).cpu())
         finally:
             module.train(was_training)
+            for layer, mode in modes:  # a layer may have one of its own
+                layer.training = mode
         scores: NDArray[np.float32] = torch.cat(parts).numpy()
         return scores
 

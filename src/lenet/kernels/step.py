@@ -191,13 +191,12 @@ class _Backward:
             back = radial_basis_back(output, self.features["f6"], architecture.classes, centers)
         else:
             back = dense_back("output", output, architecture.classes, weights["output.weight"])
-        self.f6 = activation_back("f6", back, layers.f6.output, activation, masks.get("f6.mask"))
-        tile_back(back, self.f6)
-        back = dense_back("f6", self.f6, F6_UNITS, weights["f6.weight"])
-        self.c5 = activation_back("c5", back, layers.c5.output, activation, masks.get("c5.mask"))
-        tile_back(back, self.c5)
+        self.f6_back, mask = back, masks.get("f6.mask")
+        self.f6 = activation_back("f6", back, layers.f6.output, activation, mask)
+        self.c5_back = dense_back("f6", self.f6, F6_UNITS, weights["f6.weight"])
+        mask = masks.get("c5.mask")
+        self.c5 = activation_back("c5", self.c5_back, layers.c5.output, activation, mask)
         self.flat = dense_back("c5", self.c5, C5_UNITS, weights["c5.weight"])
-        tile_wide_back(self.flat)
 
         # The convolutions and their poolings.
         feature = (m * S4_SIZE + y) * S4_SIZE + x
@@ -208,7 +207,6 @@ class _Backward:
         self.c3[lane, x, y, m, b] = unpool(
             self.s4, layers.c3.output, pooling, weights.get("s4.coefficient"), activation
         )
-        loop_over_windows(self.c3)
         self.c3_transformed = transform_deltas("c3_deltas", self.c3, TOOM_COOK["c3"])
         # Again rather than kept from the forward pass: it is little work, and much memory.
         self.s2_transformed = transform_inputs("c3_inputs", layers.s2, TOOM_COOK["c3"])
@@ -278,6 +276,10 @@ def _schedule(
         stage.compute_at(loop, b).bound_extent(lane, LANES).vectorize(lane)
     for stage in back.stages:
         stage.never_partition_all()
+    tile_back(back.f6_back, back.f6)
+    tile_back(back.c5_back, back.c5)
+    tile_wide_back(back.flat)
+    loop_over_windows(back.c3)
     schedule_layers(layers, architecture, loop)
     images.schedule(loop)
 

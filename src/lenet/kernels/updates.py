@@ -8,6 +8,7 @@ from typing import Any
 import halide as hl
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from lenet.kernels.layout import LANES
 from lenet.kernels.torch_internals import has_step_hooks
@@ -40,6 +41,7 @@ def updater(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
                     views = [hl.Buffer(a.detach().view(-1).numpy()) for a in arrays]
                     places[parameter] = where, views
                 kernel(views[0], view, *views[1:])
+                increment_version(parameter)  # a graph that needs the old weights must notice
 
     return update
 

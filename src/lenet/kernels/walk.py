@@ -61,7 +61,7 @@ def build_walk(
         Whether each network's next image is distorted by a matrix of its own.
     """
     pipeline = Pipeline()
-    patterns = _Patterns(pipeline, lanes, power, distorted, architecture)
+    patterns = _Patterns(pipeline, architecture, lanes, power, distorted)
     updates: dict[str, Func] = {}
     for name, extents in architecture.weight_extents.items():
         if name == CODES:
@@ -102,10 +102,10 @@ class _Patterns:
     def __init__(
         self,
         pipeline: Pipeline,
-        lanes: int,
-        power: Literal[1, 2],
-        distorted: bool,
         architecture: Architecture,
+        lanes: int,
+        power: int,
+        distorted: bool,
     ) -> None:
         self.pipeline, self.lanes, self.power = pipeline, lanes, power
         self.architecture = architecture
@@ -206,6 +206,7 @@ class _Patterns:
         self.partial.append(moments)
 
     def _backward(self) -> None:
+        """Back through the layers, and the gradients of what they share."""
         arch, layers, weights, power = self.architecture, self.layers, self.weights, self.power
         squash = arch.activation
         f6 = activation_back("f6", self.f6_back, layers.f6.output, squash, power=power)
@@ -255,20 +256,17 @@ class _Patterns:
     ) -> None:
         out = lookup([o for o, _ in connections.links], f"{name}_out")
         into = lookup([i for _, i in connections.links], f"{name}_in")
-        r = hl.RDom([(0, size), (0, size)], f"{name}_positions")
-        f, bias = hl.Func(f"{name}_gradient"), hl.Func(f"{name}_bias_gradient")
+        f, r = hl.Func(f"{name}_gradient"), hl.RDom([(0, size), (0, size)], f"{name}_positions")
         f[lane, kx, ky, m, b] = hl.f32(0)
         f[lane, kx, ky, m, b] += delta[lane, r[0], r[1], out(m), b] * raised(
             source[lane, r[0] + kx, r[1] + ky, into(m), b], self.power
         )
-        bias[lane, m, b] = hl.f32(0)
-        bias[lane, m, b] += delta[lane, r[0], r[1], m, b]
         self.gradients[f"{name}.weight"] = f
-        self.gradients[f"{name}.bias"] = bias
+        self._bias_gradient(name, delta, r)
 
     def _pooling_gradient(self, name: str, delta: Func, size: int, source: Func) -> None:
         """Eq. (23): a coefficient is shared by the four connections of every unit."""
-        r = hl.RDom([(0, size), (0, size)], f"{name}_positions")
+        f, r = hl.Func(f"{name}_gradient"), hl.RDom([(0, size), (0, size)], f"{name}_positions")
         pooling = self.architecture.pooling
         assert isinstance(pooling, Trainable)
         inputs = window(source, r[0], r[1], m, b)
@@ -277,13 +275,15 @@ class _Patterns:
         else:
             each = [raised(e * hl.f32(pooling.weight_of_an_input), self.power) for e in inputs]
             total = sum(each, hl.f32(0))
-        f, bias = hl.Func(f"{name}_gradient"), hl.Func(f"{name}_bias_gradient")
         f[lane, m, b] = hl.f32(0)
         f[lane, m, b] += delta[lane, r[0], r[1], m, b] * total
-        bias[lane, m, b] = hl.f32(0)
-        bias[lane, m, b] += delta[lane, r[0], r[1], m, b]
         self.gradients[f"{name}.coefficient"] = f
-        self.gradients[f"{name}.bias"] = bias
+        self._bias_gradient(name, delta, r)
+
+    def _bias_gradient(self, name: str, delta: Func, r: Any) -> None:
+        f = self.gradients[f"{name}.bias"] = hl.Func(f"{name}_bias_gradient")
+        f[lane, m, b] = hl.f32(0)
+        f[lane, m, b] += delta[lane, r[0], r[1], m, b]
 
     def gradient(self, name: str, index: Sequence[Any]) -> Expr:
         """dE/dw, or d²E/dw², of network `seed` of the group for pattern `b`."""
@@ -375,6 +375,7 @@ def _tile_forward(patterns: _Patterns) -> None:
 
 
 def _tile_backward(patterns: _Patterns) -> None:
+    """Dense layers some units at a time, C3's input gradient a row at a time."""
     # Eight units' rows of weights at a time, into sums that stay in the first-level cache.
     for name in ("c5", "s4"):
         f = patterns.backs[name]
