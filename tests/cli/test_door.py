@@ -32,10 +32,12 @@ def test_help(lenet_command, command):
     assert result.err == ""
 
 
-def test_nothing_asked_shows_help(lenet_command):
-    result = lenet_command()
+@pytest.mark.parametrize(("command", "offered"), [([], "train"), (["data"], "verify")])
+def test_nothing_asked_shows_help(lenet_command, command, offered):
+    result = lenet_command(*command)
     assert result.code == 0
-    assert "train" in result.out
+    assert offered in result.out
+    assert result.err == ""
 
 
 @pytest.mark.parametrize(

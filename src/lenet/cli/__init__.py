@@ -35,7 +35,7 @@ app.command()(inspect.summary)
 app.command()(inspect.models)
 app.command()(measure.bench)
 app.command()(measure.reproduce)
-app.add_typer(data.app, name="data", no_args_is_help=True)
+app.add_typer(data.app, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -7,7 +7,14 @@ import typer
 from lenet.cli.options import Json
 from lenet.cli.output import say, show, show_json, show_table
 
-app = typer.Typer(help="The data sets: list them, get one, check the files.")
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def door(context: typer.Context) -> None:
+    """The data sets: list them, get one, check the files."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command("list")
