@@ -240,21 +240,22 @@ def save_article(path: str | Path, network: LeNet) -> None:
     write_atomic(Path(path), buffer.getvalue())
 
 
-def read_bounded(path: Path) -> bytes:
-    """A whole weight file, unless it is larger than any LeNet can be.
+def read_bounded(path: Path, n_networks: int = 1) -> bytes:
+    """A whole file of weights, unless it is larger than so many LeNets can be.
 
     Raises
     ------
     CheckpointError
         When it is too large or cannot be read.
     """
+    limit = n_networks * MAX_BYTES
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(limit + 1)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(data) > MAX_BYTES:
-        raise CheckpointError(f"{path} has more than {MAX_BYTES:,} bytes: not weights of a LeNet")
+    if len(data) > limit:
+        raise CheckpointError(f"{path} has more than {limit:,} bytes: not weights of a LeNet")
     return data
 
 

@@ -125,7 +125,7 @@ def load_state(path: Path, experiment: Experiment, data: str) -> ExperimentState
     if not path.exists():
         return state
     try:
-        tensors, about = unpack(read_bounded(path), str(path))
+        tensors, about = unpack(read_bounded(path, experiment.seeds), str(path))
         expected = _identity(experiment)
         changed = [key for key in expected if about["experiment"].get(key) != expected[key]]
         if about["data"] != data:
