@@ -50,7 +50,7 @@ def reproduce(
     data : str
         A data set of ten digits; downloaded where it is not here.
     on_progress : function of ExperimentProgress, optional
-        Called about every second while the networks are trained, then before each study.
+        Called after every 500 patterns of the training, then before each study.
 
     Returns
     -------

@@ -91,7 +91,7 @@ class Results:
     error_percent_by_share_rejected : tuple of float
         On the rest, mean over the seeds, from nothing rejected to nearly all in equal steps.
     robustness_error_percent : dict of dict of Spread
-        By kind of change and its size; see `lenet.reproduction.studies.changed`.
+        By kind of change and its size; see `lenet.reproduction.studies.CHANGES`.
     not_a_digit_auroc : dict of dict of Spread
         By kind of picture and the score that should tell it from a digit: `penalty`,
         `confidence`; see `lenet.reproduction.studies.NotADigit`.
