@@ -110,10 +110,9 @@ def test_a_run_alone_gives_the_figures_and_the_page(tmp_path, monkeypatch):
 
 
 def test_a_run_in_python_leaves_what_the_command_leaves(tmp_path):
-    recipe = replace(default_recipe("tutorial"), epochs=1)
     epochs = []
     run = train_run(
-        "digits", "tutorial", recipe, out=tmp_path, engine=select_engine("torch"),
+        "digits", "tutorial", changes={"epochs": 1}, out=tmp_path, engine=select_engine("torch"),
         on_epoch=epochs.append,
     )  # fmt: skip
     assert {path.name for path in run.folder.iterdir()} == {

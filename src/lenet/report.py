@@ -32,6 +32,7 @@ def train_run(
     network: str = "modern",
     recipe: Recipe | None = None,
     *,
+    changes: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     engine: Engine | None = None,
@@ -42,7 +43,7 @@ def train_run(
 
     Parameters
     ----------
-    data, network, recipe, options, out, engine
+    data, network, recipe, changes, options, out, engine
         As `lenet.training.runs.create_run`.
     on_epoch, on_progress
         As `lenet.training.runs.finish_run`.
@@ -57,7 +58,9 @@ def train_run(
     LenetError
         As those two and `write_report`.
     """
-    run = create_run(data, network, recipe, options=options, out=out, engine=engine)
+    run = create_run(
+        data, network, recipe, changes=changes, options=options, out=out, engine=engine
+    )
     run = finish_run(run, on_epoch, on_progress)
     write_report(run)
     return run
