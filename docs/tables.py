@@ -38,14 +38,14 @@ HEADS = {
     "facts": {"en": "the run | "},
     "reproduction": {
         "en": " | paper | ours, mean ± sd | mean ± 2 sd | verdict",
-        "zh": " | 论文 | 本项目,均值 ± 标准差 | 均值 ± 2 标准差 | 结论",
+        "zh": " | 论文 | 本项目，均值 ± 标准差 | 均值 ± 2 标准差 | 结论",
     },
     "reproduction-all": {"en": " | paper | ours, mean ± sd | mean ± 2 sd | verdict"},
     "choices": {"en": "choice | validation error % | training error % | seeds"},
 }
 TASKS = {
-    "en": {"training": "training", "inference": "inference", "batch": "batch"},
-    "zh": {"training": "训练", "inference": "推理", "batch": "批大小"},
+    "en": {"training": "training", "inference": "inference", "batch": "batch", "comma": ", "},
+    "zh": {"training": "训练", "inference": "推理", "batch": "批大小", "comma": "，"},
 }
 OURS = {"lenet": "lenet train", "lenet-fuse": "lenet.fuse"}
 DATA = ("digits", "mnist", "fashion-mnist")
@@ -89,7 +89,8 @@ def speed(language: str) -> list[list[str]]:
             f"{each[who]:,.0f} ({ours / each[who]:.1f}×)" if who in each else "–"
             for who in PEERS[1:]
         ]
-        head = f"{words[task]}, `{network}`, {words['batch']} {batch_size:,}"
+        contest = (words[task], f"`{network}`", f"{words['batch']} {batch_size:,}")
+        head = words["comma"].join(contest)
         rows.append([head, *cells])
     return rows
 
