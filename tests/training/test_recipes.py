@@ -86,6 +86,10 @@ def test_an_unknown_name_gets_a_suggestion():
     assert find_recipe("tuned") is RECIPES["tuned"]
     with pytest.raises(InputError, match="did you mean 'article'"):
         find_recipe("artcle")
+    with pytest.raises(InputError, match="did you mean 'sgd'"):
+        Recipe("mine", optimizer="sdg")
+    with pytest.raises(InputError, match="did you mean 'modern'"):
+        default_recipe("modrn")
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -84,9 +84,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
+            value = getattr(self, field)
+            if value not in choices:
+                hint = suggestion(str(value), choices)
                 raise InputError(
-                    f"{field} {getattr(self, field)!r} is unknown; use one of {', '.join(choices)}"
+                    f"{field} {value!r} is unknown; use one of {', '.join(choices)}{hint}"
                 )
         self._whole("batch_size", 1)
         self._whole("epochs", 1)
@@ -263,7 +265,8 @@ def default_recipe(
         "lecun1998": "minibatch",
     }
     if network not in names:
-        raise InputError(f"network {network!r} is unknown; use one of {', '.join(NETWORKS)}")
+        hint = suggestion(network, NETWORKS)
+        raise InputError(f"network {network!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
     name = names[network]
     small = f"{name}-small"
     return RECIPES[
