@@ -114,7 +114,7 @@ class _Training:
     ) -> None:
         self.network, self.splits, self.recipe = network, splits, recipe
         self.preprocessing, self.engine = preprocessing, engine
-        generator = torch.Generator().manual_seed(_number(recipe.seed, 0, _INITIAL))
+        generator = torch.Generator().manual_seed(_derive_seed(recipe.seed, 0, _INITIAL))
         initialize(network, recipe.initialization, generator)
         self.module = self.measured = engine.compile(network)
         weights = flatten(network)
@@ -196,7 +196,7 @@ class _Training:
         seen: list[Tensor] = []
         self.module.train()
         with torch.random.fork_rng(devices=cuda), self.engine.cores():
-            torch.manual_seed(_number(self.recipe.seed, number, _DROPOUT))
+            torch.manual_seed(_derive_seed(self.recipe.seed, number, _DROPOUT))
             for step in range(self.n_steps):
                 batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
                 chosen = None if matrices is None else matrices[batch]
@@ -275,6 +275,6 @@ def _draw(
     return None if distortions == Distortions() else distortions.sample(n_images, rng)
 
 
-def _number(seed: int, epoch: int, purpose: int) -> int:
+def _derive_seed(seed: int, epoch: int, purpose: int) -> int:
     """A seed for torch's generators, independent for every epoch and purpose."""
     return int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0] >> 1)
