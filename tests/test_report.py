@@ -2,6 +2,7 @@
 
 import html.parser
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lenet.evaluation import evaluate
 from lenet.report import report_html, train_run, write_report
 from lenet.training.history import Epoch
 from lenet.training.recipes import default_recipe
-from lenet.training.runs import create_run, finish_run
+from lenet.training.runs import create_run, finish_run, open_run
 
 REPORT = {"curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html"}
 STRANGE = ("$5 bill$", "<b>bold</b>", "七", "a" * 300, "[red]", "x_{1", "\u202eabc", "é", "8", "9")
@@ -107,6 +108,17 @@ def test_a_run_alone_gives_the_figures_and_the_page(tmp_path, monkeypatch):
         run.splits.sha256[:16],
     ):
         assert fact in found.text
+
+
+def test_the_versions_are_those_that_the_weights_were_made_with(tmp_path, monkeypatch):
+    engine = select_engine("torch")
+    run = train_run("digits", "tutorial", changes={"epochs": 1}, out=tmp_path, engine=engine)
+    page = run.folder / "report.html"
+    before = page.read_text("utf-8")
+    monkeypatch.setattr("lenet.machine.metadata.version", lambda package: "99.0")
+    write_report(finish_run(open_run(run.folder)))
+    assert f"torch {version('torch')}" in Page(before).text
+    assert page.read_text("utf-8") == before
 
 
 def test_a_run_in_python_leaves_what_the_command_leaves(tmp_path):

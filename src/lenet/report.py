@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.checkpoints import load_checkpoint
 from lenet.data.splits import Split
 from lenet.engines import Engine
 from lenet.errors import InputError
@@ -20,7 +21,6 @@ from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent
 from lenet.files import write_atomic
-from lenet.machine import list_versions
 from lenet.networks.frame import LeNet
 from lenet.training.history import Epoch, diagnose, overfits
 from lenet.training.recipes import Recipe
@@ -236,7 +236,7 @@ def _facts(run: Run) -> dict[str, object]:
         "recipe": _listed(recipe),
         "distortions": _listed(distortions),
         "engine": run.engine.notice,
-        "versions": _listed(list_versions()),
+        "versions": _listed(load_checkpoint(run.folder).metadata["versions"]),
     }
 
 
