@@ -66,7 +66,7 @@ def build_walk(
     for name, extents in architecture.weight_extents.items():
         if name == CODES:
             continue
-        index = _indices(extents)
+        index = {1: (m,), 2: (k, m), 3: (kx, ky, m)}[len(extents)]
         arrays: Extents = ("groups", *extents, lanes)
         update = hl.Func(f"{name.replace('.', '_')}_after")
         at = (seed, *index, group)
@@ -298,10 +298,6 @@ class _Patterns:
         return self.gradients[name][(at, *index, b)]
 
 
-def _indices(extents: Extents) -> tuple[Any, ...]:
-    return {1: (m,), 2: (k, m), 3: (kx, ky, m)}[len(extents)]
-
-
 # --- The schedule ---------------------------------------------------------------------------------
 
 
@@ -377,11 +373,10 @@ def _tile_forward(patterns: _Patterns) -> None:
 def _tile_backward(patterns: _Patterns) -> None:
     """Dense layers some units at a time, C3's input gradient a row at a time."""
     # Eight units' rows of weights at a time, into sums that stay in the first-level cache.
-    for name in ("c5", "s4"):
-        f = patterns.backs[name]
+    for name, units in (("c5", 4), ("s4", 8)):
+        f, few = patterns.backs[name], hl.RVar("few")
         (r,) = f.rvars(0)
-        few = hl.RVar("few")
-        f.update().split(r, r, few, 4 if name == "c5" else 8).reorder(lane, few, k, r).unroll(few)
+        f.update().split(r, r, few, units).reorder(lane, few, k, r).unroll(few)
     # A row of fourteen columns in registers.
     f, delta = patterns.backs["s2"], patterns.deltas["s2"]
     r = f.rvars(0)
