@@ -46,6 +46,7 @@ class Coverage:
     reason : str or None
         Why the kernels cannot run it, whatever the images are.
     classes : int
+    dropout : nn.Dropout or None
     norms : tuple of nn.BatchNorm2d
         After C1 and after C3; empty without BatchNorm.
     """
@@ -59,7 +60,7 @@ class Coverage:
             for layer in (network._modules.get("norm1"), network._modules.get("norm3"))
             if isinstance(layer, nn.BatchNorm2d)
         )
-        self._dropout: Any = network._modules.get("dropout")
+        self.dropout: Any = network._modules.get("dropout")
         self._hooks = [hooks for m in network.modules() for hooks in hook_registries(m)]
         self._compiled: dict[bool, Compiled] = {}
         self._places: list[tuple[dict[str, Any], str]] = []
@@ -99,14 +100,14 @@ class Coverage:
     @property
     def drops_out(self) -> bool:
         """Whether Dropout is at work: it is there, in training, and not of nothing."""
-        dropout = self._dropout
+        dropout = self.dropout
         return dropout is not None and dropout.training and dropout.p > 0
 
     def masks(self, n: int) -> tuple[Tensor, ...]:
         """Dropout's masks for so many images: the draws that `nn.Dropout` takes; () without."""
         if not self.drops_out:
             return ()
-        kept = 1 - self._dropout.p
+        kept = 1 - self.dropout.p
         if not kept:  # torch draws nothing then
             return torch.zeros(n, C5_UNITS), torch.zeros(n, F6_UNITS)
         return tuple(
@@ -141,9 +142,10 @@ def why_not_images(images: Tensor) -> str | None:
         return "torch is tracing or transforming the network"
     if images.dtype is not torch.float32 or not images.is_cpu:
         return _ONLY
-    if images.shape[-1] != PADDED_SIZE or images.shape[-2] != PADDED_SIZE:
+    n, _, height, width = images.shape
+    if height != PADDED_SIZE or width != PADDED_SIZE:
         return f"the kernels are for {PADDED_SIZE}×{PADDED_SIZE} images"
-    if images.shape[0] == 0:
+    if n == 0:
         return "there are no images"
     if images.requires_grad and torch.is_grad_enabled():
         return "gradients with respect to the images are wanted"

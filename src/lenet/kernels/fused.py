@@ -70,7 +70,7 @@ class FusedNetwork(nn.Module):
             scores: Tensor = network(images)
             return scores
         images = images.contiguous()
-        masks = coverage.masks(len(images))
+        masks = () if coverage.dropout is None else coverage.masks(len(images))
         compiled = coverage.compiled(bool(masks))
         if gradients:
             return _fused(compiled, masks, images, *parameters)
