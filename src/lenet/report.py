@@ -145,37 +145,11 @@ def report_html(
     facts : mapping of str to object
         Rows of the last table: data, network, recipe, versions.
     """
-    best = next(epoch for epoch in history if epoch.epoch == best_epoch)
-    tiles = {
-        "test accuracy": f"{percent(evaluation.accuracy)} ± {percent(evaluation.standard_error)}",
-        "test images wrong": f"{evaluation.n_errors:,} of {evaluation.n_images:,}",
-        "validation accuracy": percent(best.validation_accuracy),
-        "best epoch": f"{best_epoch} of {history[-1].epoch}",
-        "training time": duration(history[-1].elapsed_seconds),
-    }
     boxes = "\n".join(
         f'<div class="fact"><b>{_escape(value)}</b><span>{name}</span></div>'
-        for name, value in tiles.items()
+        for name, value in _figures(evaluation, history, best_epoch).items()
     )
-    classes = _table(
-        ("class", "precision", "recall", "F1", "images"),
-        [
-            (c.name, percent(c.precision), percent(c.recall), percent(c.f1), f"{c.support:,}")
-            for c in evaluation.per_class
-        ],
-    )
-    pairs = [(f"{p.truth} → {p.prediction}", f"{p.count:,}") for p in evaluation.most_confused[:10]]
-    sections = [
-        f'<section><img alt="{_escape(name)}" src="data:image/png;base64,'
-        f'{base64.b64encode(png).decode()}"></section>'
-        for name, png in pictures.items()
-    ]
-    sections.append(f"<section><h2>Class by class</h2>{classes}</section>")
-    if pairs:
-        table = _table(("what it is → what the network said", "images"), pairs)
-        sections.append(f"<section><h2>Most confused</h2>{table}</section>")
-    table = _table(("", ""), [(name, str(value)) for name, value in facts.items()], text=True)
-    sections.append(f"<section><h2>How it was made</h2>{table}</section>")
+    sections = _sections(evaluation, pictures, facts)
     css = files("lenet").joinpath("report.css").read_text("utf-8")
     newline = "\n"
     return f"""<!doctype html>
@@ -205,6 +179,44 @@ validation part. ± is one standard error of a share of {evaluation.n_images:,} 
 </body>
 </html>
 """
+
+
+def _figures(evaluation: Evaluation, history: Sequence[Epoch], best_epoch: int) -> dict[str, str]:
+    """The run in five numbers."""
+    best = next(epoch for epoch in history if epoch.epoch == best_epoch)
+    return {
+        "test accuracy": f"{percent(evaluation.accuracy)} ± {percent(evaluation.standard_error)}",
+        "test images wrong": f"{evaluation.n_errors:,} of {evaluation.n_images:,}",
+        "validation accuracy": percent(best.validation_accuracy),
+        "best epoch": f"{best_epoch} of {history[-1].epoch}",
+        "training time": duration(history[-1].elapsed_seconds),
+    }
+
+
+def _sections(
+    evaluation: Evaluation, pictures: Mapping[str, bytes], facts: Mapping[str, object]
+) -> list[str]:
+    """The pictures, then the tables."""
+    classes = _table(
+        ("class", "precision", "recall", "F1", "images"),
+        [
+            (c.name, percent(c.precision), percent(c.recall), percent(c.f1), f"{c.support:,}")
+            for c in evaluation.per_class
+        ],
+    )
+    pairs = [(f"{p.truth} → {p.prediction}", f"{p.count:,}") for p in evaluation.most_confused[:10]]
+    sections = [
+        f'<section><img alt="{_escape(name)}" src="data:image/png;base64,'
+        f'{base64.b64encode(png).decode()}"></section>'
+        for name, png in pictures.items()
+    ]
+    sections.append(f"<section><h2>Class by class</h2>{classes}</section>")
+    if pairs:
+        table = _table(("what it is → what the network said", "images"), pairs)
+        sections.append(f"<section><h2>Most confused</h2>{table}</section>")
+    table = _table(("", ""), [(name, str(value)) for name, value in facts.items()], text=True)
+    sections.append(f"<section><h2>How it was made</h2>{table}</section>")
+    return sections
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: bool = False) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from lenet.reproduction.patterns import Patterns
 from lenet.reproduction.scores import error_rates, make_scorers
 from lenet.reproduction.state import ExperimentState, load_state, save_state
 from lenet.threads import thread_count
+
+if TYPE_CHECKING:
+    from lenet.kernels.replicas import Replicas
 
 _CHUNK = 500  # patterns between two looks at the clock
 
@@ -109,24 +113,16 @@ def train_passes(
     )
     patterns = Patterns(experiment, n)
     started, before = time.perf_counter(), state.passes
+
+    def told(done: float) -> None:
+        if on_progress:
+            pace = (time.perf_counter() - started) / (done - before)
+            left = pace * (experiment.passes - done)
+            on_progress(ExperimentProgress.at(state, done, left))
+
     for number in range(state.passes, experiment.passes):
         clock = time.perf_counter()
-        diagonal = replicas.estimate(*patterns.for_curvature(number))
-        rate = experiment.learning_rates[number]
-        if number == 0:
-            rates = [rate / (experiment.mu + h) for h in diagonal.values()]
-            state.rates = np.array([min(r.min() for r in rates), max(r.max() for r in rates)])
-        n_wrong = np.zeros(experiment.seeds, np.int64)
-        for first in range(0, n, _CHUNK):
-            part = slice(first, min(first + _CHUNK, n))
-            order, matrices = patterns.of_pass(number, part)
-            _, wrong = replicas.train(order, rate, experiment.mu, matrices)
-            n_wrong += wrong.sum(0)
-            if on_progress:
-                done = number + part.stop / n
-                pace = (time.perf_counter() - started) / (done - before)
-                left = pace * (experiment.passes - done)
-                on_progress(ExperimentProgress.at(state, done, left))
+        n_wrong = _train_pass(number, state, replicas, patterns, told)
         state.seconds += time.perf_counter() - clock
         state.made_on = {
             "machine": describe_machine(),
@@ -138,3 +134,32 @@ def train_passes(
         state.test_error = np.vstack([state.test_error, measured])
         save_state(path, state)
     return state
+
+
+def _train_pass(
+    number: int,
+    state: ExperimentState,
+    replicas: "Replicas",
+    patterns: Patterns,
+    told: Callable[[float], None],
+) -> NDArray[np.int64]:
+    """One pass over all patterns, curvature first; how many each network got wrong on the way.
+
+    References
+    ----------
+    LeCun et al. 1998, Sec. III.B, App. C.
+    """
+    experiment = state.experiment
+    diagonal = replicas.estimate(*patterns.for_curvature(number))
+    rate = experiment.learning_rates[number]
+    if number == 0:
+        rates = [rate / (experiment.mu + h) for h in diagonal.values()]
+        state.rates = np.array([min(r.min() for r in rates), max(r.max() for r in rates)])
+    n_wrong = np.zeros(experiment.seeds, np.int64)
+    for first in range(0, state.patterns, _CHUNK):
+        part = slice(first, min(first + _CHUNK, state.patterns))
+        order, matrices = patterns.of_pass(number, part)
+        _, wrong = replicas.train(order, rate, experiment.mu, matrices)
+        n_wrong += wrong.sum(0)
+        told(number + part.stop / state.patterns)
+    return n_wrong
