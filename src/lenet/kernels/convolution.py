@@ -12,7 +12,7 @@ from lenet.kernels.functions import Expr, Func
 from lenet.kernels.layout import C1_SIZE, C3_SIZE, LANES, b, group, lane, lookup, m, point, x, y
 from lenet.kernels.pooling import unsquash
 from lenet.kernels.sums import sum_of_lanes
-from lenet.kernels.toomcook import ToomCook, apply, apply_transposed
+from lenet.kernels.toomcook import Matrix, ToomCook, apply, apply_transposed
 from lenet.networks.frame import C1_MAPS, C3_MAPS, KERNEL_SIZE, POOLING_SIZE, S2_SIZE
 
 TOOM_COOK = {"c1": toomcook.C1, "c3": toomcook.C3}
@@ -124,21 +124,18 @@ def convolve_fast(
 
 def transform_inputs(name: str, source: Func, toom_cook: ToomCook) -> Func:
     """B times the inputs of each group of columns: Func of (lane, point, group, y, m, b)."""
-    f = hl.Func(name)
-    neighbours = [
-        source[lane, toom_cook.outputs * group + i, y, m, b] for i in range(toom_cook.count)
-    ]
-    f[lane, point, group, y, m, b] = hl.mux(point, apply(toom_cook.B, neighbours))
-    return f.bound(point, 0, toom_cook.count).unroll(point)
+    return _transform_columns(name, source, toom_cook, toom_cook.B)
 
 
 def transform_deltas(name: str, delta: Func, toom_cook: ToomCook) -> Func:
     """A times the deltas of each group of columns: Func of (lane, point, group, y, m, b)."""
-    f = hl.Func(name)
-    neighbours = [
-        delta[lane, toom_cook.outputs * group + i, y, m, b] for i in range(toom_cook.outputs)
-    ]
-    f[lane, point, group, y, m, b] = hl.mux(point, apply(toom_cook.A, neighbours))
+    return _transform_columns(name, delta, toom_cook, toom_cook.A)
+
+
+def _transform_columns(name: str, source: Func, toom_cook: ToomCook, matrix: Matrix) -> Func:
+    f, first = hl.Func(name), toom_cook.outputs * group
+    neighbours = [source[lane, first + i, y, m, b] for i in range(len(matrix[0]))]
+    f[lane, point, group, y, m, b] = hl.mux(point, apply(matrix, neighbours))
     return f.bound(point, 0, toom_cook.count).unroll(point)
 
 
