@@ -14,6 +14,7 @@ from lenet.errors import InputError
 def machine(monkeypatch, tmp_path):
     """Eight CPUs, no wish of the user's, and an empty cgroup folder; give it files."""
     monkeypatch.delenv(threads.VARIABLE, raising=False)
+    monkeypatch.delenv(threads.SHARED_VARIABLE, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(threads, "_CGROUP", tmp_path)
 
@@ -59,6 +60,14 @@ def test_the_user_has_the_last_word(machine, monkeypatch):
     machine(cpu_max="300000 100000\n")
     monkeypatch.setenv(threads.VARIABLE, " 12 ")
     assert threads.thread_count() == 12
+
+
+@pytest.mark.parametrize(("wish", "count"), [("3", 3), (" 16,2 ", 16), ("0", 8), ("many", 8)])
+def test_what_openmp_obeys_is_obeyed(machine, monkeypatch, wish, count):
+    monkeypatch.setenv(threads.SHARED_VARIABLE, wish)
+    assert threads.thread_count() == count
+    monkeypatch.setenv(threads.VARIABLE, "2")
+    assert threads.thread_count() == 2
 
 
 @pytest.mark.parametrize("wish", ["0", "-2", "two", "1.5", "²"])

@@ -214,14 +214,20 @@ def pretrained_weights() -> dict[str, dict[str, Any]]:
     Returns
     -------
     cards : dict
-        By name: the data, recipe, seed, accuracy and limits of each.
+        By name: the data, recipe, seed, accuracy, limits and size of each.
     """
     folder = resources.files("lenet").joinpath("weights")
     if not folder.is_dir():
         return {}
     files = {file.name: file for file in folder.iterdir()}
     names = sorted(name.removesuffix(".safetensors") for name in files if ".safetensors" in name)
-    return {name: json.loads(files[f"{name}.json"].read_text("utf-8")) for name in names}
+    return {
+        name: {
+            **json.loads(files[f"{name}.json"].read_text("utf-8")),
+            "size_bytes": len(files[f"{name}.safetensors"].read_bytes()),
+        }
+        for name in names
+    }
 
 
 def save_article(path: str | Path, network: LeNet) -> None:

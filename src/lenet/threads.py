@@ -1,4 +1,8 @@
-"""How many threads the engines use: torch's and Halide's pool together, decided once."""
+"""How many threads lenet uses: `LENET_THREADS`, else `OMP_NUM_THREADS`, else the CPUs it may use.
+
+torch, Halide's pool and the readers of pictures all get that many and never more. `LENET_THREADS`
+is for lenet alone, `OMP_NUM_THREADS` what many numeric packages obey.
+"""
 
 import contextlib
 import os
@@ -9,6 +13,7 @@ from pathlib import Path
 from lenet.errors import InputError
 
 VARIABLE = "LENET_THREADS"
+SHARED_VARIABLE = "OMP_NUM_THREADS"
 _CGROUP = Path("/sys/fs/cgroup")
 _counting = threading.Lock()
 _inside = 0  # blocks of `one_torch_thread` that are open
@@ -16,7 +21,10 @@ _outside_count = 1
 
 
 def thread_count() -> int:
-    """`LENET_THREADS` if set, else the CPUs this process may use by affinity and cgroup.
+    """`LENET_THREADS` if set, else `OMP_NUM_THREADS`, else the CPUs of affinity and cgroup.
+
+    Of a list in `OMP_NUM_THREADS`, one count for each level of nesting, the first counts. What is
+    no count there is passed over, as OpenMP does.
 
     Raises
     ------
@@ -25,14 +33,21 @@ def thread_count() -> int:
     """
     wish = os.environ.get(VARIABLE, "").strip()
     if wish:
-        if not (wish.isascii() and wish.isdigit() and int(wish) > 0):
+        if not _is_count(wish):
             raise InputError(f"{VARIABLE} must be a positive integer, got {wish!r}")
         return int(wish)
+    shared = os.environ.get(SHARED_VARIABLE, "").partition(",")[0].strip()
+    if _is_count(shared):
+        return int(shared)
     if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
     else:
         allowed = os.cpu_count() or 1
     return max(1, min(allowed, _cgroup_limit() or allowed))
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) > 0
 
 
 def set_threads() -> int:

@@ -1,12 +1,15 @@
 """`lenet summary` and `lenet models`: the networks layer by layer, and the pretrained ones."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from lenet.cli.options import NETWORKS, Json, choice
 from lenet.cli.output import show, show_json, show_table
+from lenet.errors import InputError, suggestion
+from lenet.figures.text import percent
 
 
 def summary(
@@ -49,21 +52,46 @@ def summary(
         )
 
 
-def models(as_json: Json = False) -> None:
-    """List the pretrained networks, and what is known of them."""
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="The whole card of this one.", metavar="[NAME]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the pretrained networks, or show what is known of one."""
     from lenet.checkpoints import pretrained_weights
 
     cards = pretrained_weights()
+    if name is not None and name not in cards:
+        known = ", ".join(cards) or "none"
+        raise InputError(
+            f"no pretrained network {name!r}; there are {known}{suggestion(name, cards)}"
+        )
     if as_json:
-        show_json(cards)
-        return
-    if not cards:
+        show_json(cards if name is None else cards[name])
+    elif name is not None:
+        for key, value in cards[name].items():
+            show(f"{key.replace('_', ' ')}: {_plain(value)}")
+    elif cards:
+        show_table(
+            ("name", "data", "network", "parameters", "test", "size"),
+            [_row(name, card) for name, card in cards.items()],
+            text_columns=3,
+        )
+        show("more of one, its limits too: lenet models NAME")
+    else:
         show("no pretrained networks are here; make one with: lenet train")
-    for name, card in cards.items():
-        show(name)
-        for key, value in card.items():
-            if key != "name":
-                show(f"  {key.replace('_', ' ')}: {_plain(value)}")
+
+
+def _row(name: str, card: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        name,
+        card["data"]["name"],
+        card["network"],
+        f"{card['parameters']:,}",
+        percent(card["test_accuracy"]),
+        f"{card['size_bytes'] / 1000:.0f} kB",
+    )
 
 
 def _plain(value: Any) -> str:

@@ -27,8 +27,10 @@ def show(message: str) -> None:
 
 
 def show_json(value: object) -> None:
-    """The result as JSON on stdout, and nothing else there."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    """The result as JSON on stdout, and nothing else there; names stay in their own script."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    # What a terminal would obey is escaped as JSON has it; line ends are the indentation's.
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def show_table(
