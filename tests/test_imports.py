@@ -185,6 +185,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_by("import lenet") & set(HEAVY)
 
 
+def test_the_built_in_digits_need_neither_scikit_learn_nor_torch() -> None:
+    code = "from lenet.data.datasets import load_dataset\nload_dataset('digits')"
+    assert not loaded_by(code) & {"sklearn", "scipy", "torch"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (

@@ -147,3 +147,14 @@ def test_python_minus_m():
         [sys.executable, "-m", "lenet", "--version"], capture_output=True, text=True, check=True
     )
     assert re.fullmatch(r"lenet \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_nothing_is_searched_for_circles_at_exit():
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"
+        "from lenet import cli\n"
+        "cli.main(['--version'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"

@@ -60,3 +60,9 @@ def test_digits_agree_with_mnists_recipe_on_a_square():
     assert np.array_equal(large, large[::-1])
     assert np.array_equal(large, large[:, ::-1])
     assert np.array_equal(np.flatnonzero((large >= 128).any(0)), np.arange(4, 24))
+
+
+def test_digits_are_the_same_by_scikit_learns_own_reader(digits, monkeypatch):
+    monkeypatch.setattr("lenet.data.digits._FILE", "moved elsewhere")
+    assert np.array_equal(load_digits().images, digits.images)
+    assert np.array_equal(load_digits().labels, digits.labels)

@@ -1,5 +1,7 @@
 """Torch's private names still mean what the fused engine takes for granted."""
 
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -85,3 +87,26 @@ def test_step_hooks_are_seen():
     assert not torch_internals.has_step_hooks(optimizer)
     optimizer.register_step_post_hook(lambda *_: None)
     assert torch_internals.has_step_hooks(optimizer)
+
+
+def test_an_optimizer_is_made_read_and_restored_without_torchs_compiler():
+    code = (
+        "import sys, torch\n"
+        "from lenet.kernels.torch_internals import without_dynamo\n"
+        "weight = torch.nn.Parameter(torch.ones(1))\n"
+        "with without_dynamo():\n"
+        "    optimizer = torch.optim.Adam([weight])\n"
+        "    optimizer.load_state_dict(optimizer.state_dict())\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+        "torch.optim.Adam([weight])\n"
+        "assert 'torch._dynamo' in sys.modules, 'the block is needed no longer'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_torch_hides_its_methods_again_after_the_block():
+    method = torch.optim.Optimizer.add_param_group.__wrapped__
+    before = dict(method.__dict__)
+    with torch_internals.without_dynamo():
+        torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1)
+    assert method.__dict__ == before

@@ -4,8 +4,10 @@ Results go to stdout, progress and complaints to stderr. Heavy packages are impo
 commands that use them, so that `--help` answers at once.
 """
 
+import atexit
 import contextlib
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -65,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A name that the terminal cannot show is no reason to fail.
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # At exit the interpreter looks for circles among all that torch and others have made: a second
+    # for nothing. What is to be done at exit, and what is to be flushed, still is.
+    atexit.register(gc.freeze)
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

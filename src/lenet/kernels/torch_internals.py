@@ -3,7 +3,8 @@
 Read from torch 2.13; a test says whether they still mean what is taken for granted here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -54,3 +55,26 @@ def has_gradient_hooks(parameter: Tensor) -> bool:
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
     """Whether something wants to be called before or after the optimizer's own step."""
     return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+
+
+_MARK = "__dynamo_disable"
+_HIDDEN = ("add_param_group", "state_dict", "load_state_dict")
+
+
+@contextmanager
+def without_dynamo() -> Iterator[None]:
+    """Make, read and restore optimizers in this block without importing `torch._dynamo`.
+
+    Torch hides these methods from its compiler, and at the first call imports the compiler to do
+    so: 0.8 s. The mark that it would leave on each is here put on for as long as the block lasts.
+    """
+    plain = [getattr(getattr(torch.optim.Optimizer, n), "__wrapped__", None) for n in _HIDDEN]
+    marked = [f for f in plain if f is not None and not hasattr(f, _MARK)]
+    for f in marked:
+        setattr(f, _MARK, f)
+    try:
+        yield
+    finally:
+        for f in marked:
+            if getattr(f, _MARK, None) is f:
+                delattr(f, _MARK)

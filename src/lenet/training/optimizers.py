@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lenet.errors import InputError
+from lenet.kernels.torch_internals import without_dynamo
 from lenet.networks import LeNet
 from lenet.training.recipes import Recipe
 
@@ -15,6 +16,7 @@ _START = 1 / 25  # of the peak rate
 _MOMENTUM = 0.9
 
 
+@without_dynamo()
 def choose_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer of a recipe; the loop sets its learning rate before every step."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
@@ -64,6 +66,7 @@ def flatten(network: LeNet) -> nn.Parameter:
     return weights
 
 
+@without_dynamo()
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """What an optimizer has gathered, by ``<parameter>.<quantity>``: its moments and steps."""
     return {
@@ -73,6 +76,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
+@without_dynamo()
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Give an optimizer copies of what `optimizer_tensors` took from one like it."""
     state: dict[int, dict[str, Tensor]] = {}
