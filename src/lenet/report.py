@@ -37,6 +37,7 @@ def train_run(
     out: str | Path = "runs",
     engine: Engine | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Run:
     """Train in a new run folder and write its report: what `lenet train` does.
@@ -45,7 +46,7 @@ def train_run(
     ----------
     data, network, recipe, changes, options, out, engine
         As `lenet.training.runs.create_run`.
-    on_epoch, on_progress
+    on_epoch, on_step, on_progress
         As `lenet.training.runs.finish_run`.
 
     Returns
@@ -61,7 +62,7 @@ def train_run(
     run = create_run(
         data, network, recipe, changes=changes, options=options, out=out, engine=engine
     )
-    run = finish_run(run, on_epoch, on_progress)
+    run = finish_run(run, on_epoch, on_step, on_progress)
     write_report(run)
     return run
 

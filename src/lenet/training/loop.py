@@ -41,6 +41,7 @@ def train(
     engine: Engine | None = None,
     state: State | None = None,
     on_epoch: Callable[[Epoch, State], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> State:
     """Train a network from the start that the recipe says; prints nothing, writes nothing.
@@ -66,8 +67,10 @@ def train(
         Where to go on.
     on_epoch : callable, optional
         Called after every epoch with its figures and the state.
+    on_step : callable, optional
+        Called after every step with how many images of the epoch have been learnt from.
     on_progress : callable, optional
-        Told in a few words what is waited for before the first epoch.
+        Told in a few words what is waited for: compiling, then the training itself.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def train(
         before = state.history[-1].elapsed_seconds if state is not None else 0.0
         began = time.perf_counter() - before
         while state is None or not state.is_over(recipe):
-            state = training.run_epoch(state, began)
+            state = training.run_epoch(state, began, on_step)
             if on_epoch is not None:
                 on_epoch(state.history[-1], state)
     network.cpu().load_state_dict(state.part("best"))
@@ -138,10 +141,8 @@ class _Training:
 
     def compile(self, tell: Callable[[str], None]) -> None:
         """Compile whatever an epoch runs; weights, gradients and generators stay as they are."""
-        compiles = self.engine.name == "fused"
-        if compiles:
-            tell(f"compiling kernels for {self.network.name}")
-        started = time.perf_counter()
+        if self.engine.name == "fused":
+            tell(f"compiling {self.network.name} for this processor")
         self.backprop = self.engine.backprop(
             self.module.train(),
             torch.from_numpy(self.splits.train.images).to(self.engine.device),
@@ -154,14 +155,15 @@ class _Training:
         )
         self.update = self.engine.updater(self.optimizer)
         self.engine.compile_scoring(self.measured)
-        if compiles:
-            tell(f"compiled in {time.perf_counter() - started:.1f} s")
+        tell("training")
 
-    def run_epoch(self, before: State | None, began: float) -> State:
+    def run_epoch(
+        self, before: State | None, began: float, on_step: Callable[[int], None] | None
+    ) -> State:
         """One pass over the training images, then its figures, then the state after it."""
         number = before.epoch if before is not None else 0
         started = time.perf_counter()
-        order, scores = self._learn(number)
+        order, scores = self._learn(number, on_step)
         seconds = time.perf_counter() - started
         if self.average is not None:
             self.average.copy_counters()
@@ -186,7 +188,9 @@ class _Training:
         )
         return self._state_after(epoch, before)
 
-    def _learn(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _learn(
+        self, number: int, on_step: Callable[[int], None] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Step through all the images once: their order, and their scores in that order."""
         rng = np.random.default_rng([self.recipe.seed, number, _ORDER])
         order = rng.permutation(self.n_images)
@@ -201,6 +205,8 @@ class _Training:
                 batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
                 chosen = None if matrices is None else matrices[batch]
                 seen.append(self._step(number * self.n_steps + step, indices[batch], chosen))
+                if on_step is not None:
+                    on_step(min(batch.stop, self.n_images))
         # Counted at the end, in one go over the whole epoch.
         return order, torch.cat(seen).cpu().numpy()
 

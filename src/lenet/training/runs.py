@@ -184,6 +184,7 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
 def finish_run(
     run: Run,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Run:
     """Train what is left to train, then measure the best weights; the test part is read here, once.
@@ -197,8 +198,10 @@ def finish_run(
         One that was finished before is measured again, and nothing else.
     on_epoch : callable, optional
         Called after every epoch, when it is safe on disk.
+    on_step : callable, optional
+        Called after every step with how many images of the epoch have been learnt from.
     on_progress : callable, optional
-        Told in a few words what is waited for before the first epoch.
+        Told in a few words what is waited for: compiling, then the training itself.
 
     Returns
     -------
@@ -233,6 +236,7 @@ def finish_run(
             engine=run.engine,
             state=run.state,
             on_epoch=keep,
+            on_step=on_step,
             on_progress=on_progress,
         )
 

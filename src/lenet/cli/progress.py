@@ -1,0 +1,234 @@
+"""What is waited for, and how far it is: lines on stderr, and on a terminal one that moves."""
+
+import contextlib
+import math
+import os
+import sys
+import textwrap
+import time
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lenet.cli.output import printable, say
+from lenet.figures.text import clock
+
+if TYPE_CHECKING:
+    from lenet.training.history import Epoch
+
+_ELSEWHERE = 80  # columns where there is no terminal to ask
+_REDRAWN = 0.1  # seconds between two drawings of the line that moves
+_REMEMBERED = 15.0  # seconds of the past by which the time left is reckoned
+_SHORTEST_BAR, _LONGEST_BAR = 10, 40
+_GAP = "  "
+
+
+class Progress:
+    """Lines on stderr. On a terminal the last one is overwritten: what is waited for now.
+
+    As a context manager it removes that line at the end.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._stream = sys.stderr
+        self.moves = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._drawn = 0  # cells of the line that moves
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._draw("")
+
+    @property
+    def seconds(self) -> float:
+        """Since this was made."""
+        return time.perf_counter() - self._began
+
+    @property
+    def width(self) -> int:
+        """Columns that a line may have: one less than the terminal's, so that none wraps."""
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns):
+            return int(columns) - 1
+        with contextlib.suppress(OSError, ValueError):  # no terminal, or no file at all
+            return (os.get_terminal_size(self._stream.fileno()).columns or _ELSEWHERE) - 1
+        return _ELSEWHERE - 1
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        self._draw("")
+        lines = [message]
+        if self.moves:  # in a file a line is a line, whatever its length
+            lines = textwrap.wrap(
+                message, max(self.width, 1), break_long_words=False, break_on_hyphens=False
+            )
+        for line in lines:
+            say(line)
+
+    def wait(self, what: str) -> None:
+        """Name what is waited for from now on."""
+        if self.moves:
+            self._draw(f"{what} …")
+        else:
+            say(what)
+
+    def bar(self, head: str, share: float, tail: str) -> None:
+        """Draw how much of something is done, 0 … 1, as wide as there is room for."""
+        head, tail = f"{head}{_GAP}", f"{share:5.0%}{_GAP}{tail}"
+        cells = min(self.width - _cells(head) - _cells(tail), _LONGEST_BAR)
+        full = round(cells * share)
+        strokes = self._strokes
+        bar = strokes[0] * full + strokes[1] * (cells - full) if cells >= _SHORTEST_BAR else ""
+        self._draw(f"{head}{bar}{tail}")
+
+    @property
+    def _strokes(self) -> str:
+        """What bars are made of, in the terminal's encoding."""
+        with contextlib.suppress(UnicodeError):
+            "━─".encode(self._stream.encoding)
+            return "━─"
+        return "#-"
+
+    def _draw(self, line: str) -> None:
+        """Put this in the place of the line that moves, where one can."""
+        if not self.moves:
+            return
+        line = _cut(printable(line), self.width)
+        cells = _cells(line)
+        # The cursor waits at the beginning: whatever else is printed takes this line's place.
+        self._stream.write(f"\r{line}{' ' * (self._drawn - cells)}\r")
+        self._stream.flush()
+        self._drawn = cells
+
+
+class Pace:
+    """How fast something goes, by its last seconds.
+
+    Parameters
+    ----------
+    done : float
+        How much of it was done when this was made.
+    """
+
+    def __init__(self, done: float = 0.0) -> None:
+        self._marks = deque([(time.perf_counter(), done)])
+
+    def seconds_left(self, done: float, of: float) -> float | None:
+        """Seconds from so much to all of it; None while nothing is known."""
+        marks = self._marks
+        marks.append((time.perf_counter(), done))
+        while len(marks) > 2 and marks[-1][0] - marks[1][0] > _REMEMBERED:
+            marks.popleft()
+        (earlier, before), (now, _) = marks[0], marks[-1]
+        return (now - earlier) / (done - before) * (of - done) if done > before else None
+
+
+class EpochTable:
+    """A training epoch by epoch: a row for each; on a terminal the current one moves below them.
+
+    Parameters
+    ----------
+    progress : Progress
+    epochs : int
+    done : int
+        Epochs of the training that goes on here.
+    n_images : int
+        In the training part.
+    """
+
+    def __init__(self, progress: Progress, epochs: int, done: int, n_images: int) -> None:
+        self._progress, self._epochs, self._n_images = progress, epochs, n_images
+        self._done, self._pace = done, Pace(done)
+        self._columns: list[_Column] = []
+        self._next_drawing = 0.0
+        self.on_step: Callable[[int], None] | None = self._step if progress.moves else None
+
+    def on_progress(self, what: str) -> None:
+        """Name what is waited for before the first step, which is no part of the pace."""
+        self._progress.wait(what)
+        self._pace = Pace(self._done)
+
+    def on_epoch(self, epoch: "Epoch") -> None:
+        """Add a row."""
+        self._done = epoch.epoch
+        if not self._columns:
+            self._columns = _fitting(self._progress.width)
+            self._say(column.heading for column in self._columns)
+        left = clock_or_dash(self._pace.seconds_left(self._done, self._epochs))
+        self._say(column.text(epoch, self._epochs, left) for column in self._columns)
+
+    def _step(self, n: int) -> None:
+        """So many images of the current epoch have been learnt from."""
+        now = time.perf_counter()
+        if now < self._next_drawing:
+            return
+        self._next_drawing = now + _REDRAWN
+        share = n / self._n_images
+        left = self._pace.seconds_left(self._done + share, self._epochs)
+        head = f"epoch {self._done + 1}/{self._epochs}"
+        self._progress.bar(head, share, f"{clock_or_dash(left)} left")
+
+    def _say(self, texts: Iterable[str]) -> None:
+        pairs = zip(texts, self._columns, strict=True)
+        self._progress.say(_GAP.join(f"{text:>{column.cells}}" for text, column in pairs))
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the epochs' table; where not all have room, those of a high rank go first."""
+
+    heading: str
+    cells: int
+    rank: int
+    text: Callable[["Epoch", int, str], str]
+
+
+_COLUMNS = (
+    _Column("epoch", 9, 0, lambda e, of, _: f"{e.epoch}/{of}"),
+    _Column("loss", 7, 2, lambda e, *_: _loss(e.train_loss)),
+    _Column("train %", 7, 3, lambda e, *_: _percent(e.train_accuracy)),
+    _Column("val loss", 8, 5, lambda e, *_: _loss(e.validation_loss)),
+    _Column("val %", 6, 1, lambda e, *_: _percent(e.validation_accuracy)),
+    _Column("images/s", 9, 6, lambda e, *_: f"{e.images_per_second:,.0f}"),
+    _Column("left", 7, 4, lambda _, __, left: left),
+)
+
+
+def _fitting(width: int) -> list[_Column]:
+    """The columns that there is room for, at least the first."""
+    chosen: set[int] = set()
+    for column in sorted(_COLUMNS, key=lambda column: column.rank):
+        width -= column.cells + len(_GAP)
+        if chosen and width + len(_GAP) < 0:
+            break
+        chosen.add(column.rank)
+    return [column for column in _COLUMNS if column.rank in chosen]
+
+
+def _loss(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}" if value < 100 else f"{value:.1e}"
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def clock_or_dash(seconds: float | None) -> str:
+    """How long something will take, where that is known."""
+    return "–:––" if seconds is None else clock(seconds)
+
+
+def _cells(text: str) -> int:
+    """Columns that a text takes on a terminal: Chinese characters take two."""
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def _cut(text: str, cells: int) -> str:
+    """As much of the beginning as has room."""
+    while _cells(text) > max(cells, 0):
+        text = text[:-1]
+    return text
