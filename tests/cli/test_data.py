@@ -5,7 +5,12 @@ def test_what_is_here_and_what_is_missing(lenet_command, tmp_path, monkeypatch):
     monkeypatch.setenv("LENET_CACHE", str(tmp_path))
     monkeypatch.delenv("LENET_DATA", raising=False)
     states = {row["name"]: row["state"] for row in lenet_command("data", "list", "--json").json}
-    assert states == {"digits": "ready", "mnist": "missing", "fashion-mnist": "missing"}
+    assert states == {
+        "digits": "ready",
+        "mnist": "missing",
+        "mnist+drawn": "missing",
+        "fashion-mnist": "missing",
+    }
     assert "missing" in lenet_command("data", "list").out
     assert lenet_command("data", "verify").code == 0
     assert lenet_command("data", "verify", "mnist").code == 1

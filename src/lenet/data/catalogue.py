@@ -1,12 +1,16 @@
 """What is known of each data set before any of it is read: names, classes, files, mirrors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lenet.data.preprocessing import Preparation
 from lenet.errors import DataError, suggestion
 
 VALIDATION_FRACTION = 0.1
 """Share of the training part held out for validation where nothing else is said."""
+
+
+DRAWN = "+drawn"
+"""The end of a data set's name when digits drawn by rule are added to its training part."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Dataset:
         Training images, training labels, test images, test labels; empty when built in.
     mirrors : tuple of str
         Addresses of folders that hold the files, asked in this order.
+    n_drawn : int
+        Digits that `lenet.data.drawn` adds to the training part.
     """
 
     name: str
@@ -50,9 +56,50 @@ class Dataset:
     validation: int | float = VALIDATION_FRACTION
     files: tuple[OfficialFile, ...] = ()
     mirrors: tuple[str, ...] = ()
+    n_drawn: int = 0
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that the files are kept in."""
+        return self.name.removesuffix(DRAWN)
 
 
 _DIGIT_NAMES = tuple("0123456789")
+
+_MNIST = Dataset(
+    name="mnist",
+    description="MNIST: 70,000 handwritten digits (LeCun, Cortes, Burges)",
+    class_names=_DIGIT_NAMES,
+    preparation="digit",
+    validation=5000,
+    files=(
+        OfficialFile(
+            "train-images-idx3-ubyte.gz",
+            9912422,
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        OfficialFile(
+            "train-labels-idx1-ubyte.gz",
+            28881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        OfficialFile(
+            "t10k-images-idx3-ubyte.gz",
+            1648877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        OfficialFile(
+            "t10k-labels-idx1-ubyte.gz",
+            4542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "https://raw.githubusercontent.com/fgnt/mnist/master/",
+    ),
+)
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
@@ -63,39 +110,12 @@ DATASETS: dict[str, Dataset] = {
             class_names=_DIGIT_NAMES,
             preparation="digit",
         ),
-        Dataset(
-            name="mnist",
-            description="MNIST: 70,000 handwritten digits (LeCun, Cortes, Burges)",
-            class_names=_DIGIT_NAMES,
-            preparation="digit",
-            validation=5000,
-            files=(
-                OfficialFile(
-                    "train-images-idx3-ubyte.gz",
-                    9912422,
-                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                ),
-                OfficialFile(
-                    "train-labels-idx1-ubyte.gz",
-                    28881,
-                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                ),
-                OfficialFile(
-                    "t10k-images-idx3-ubyte.gz",
-                    1648877,
-                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                ),
-                OfficialFile(
-                    "t10k-labels-idx1-ubyte.gz",
-                    4542,
-                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                ),
-            ),
-            mirrors=(
-                "https://ossci-datasets.s3.amazonaws.com/mnist/",
-                "https://storage.googleapis.com/cvdf-datasets/mnist/",
-                "https://raw.githubusercontent.com/fgnt/mnist/master/",
-            ),
+        _MNIST,
+        replace(
+            _MNIST,
+            name=f"{_MNIST.name}{DRAWN}",
+            description="MNIST, and 20,000 digits drawn in other customary forms to learn from",
+            n_drawn=20_000,
         ),
         Dataset(
             name="fashion-mnist",

@@ -1,6 +1,8 @@
 """A name or a folder of pictures becomes a data set in memory: train, validation and test."""
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy as np
 from lenet.data.catalogue import DATASETS, VALIDATION_FRACTION, Dataset
 from lenet.data.digits import load_digits
 from lenet.data.downloads import read_files
+from lenet.data.drawn.handwriting import draw_digits
 from lenet.data.folders import find_parts, read_parts
 from lenet.data.idx import read_idx
 from lenet.data.preprocessing import Preparation
@@ -17,6 +20,7 @@ from lenet.errors import DataError, suggestion
 TEST_FRACTION = 0.2
 """Share of the images that is the test part where none is published."""
 
+_DRAWN_SEED = 7  # which digits are drawn belongs to the data set, not to the user's seed
 _TEST_SEED = 1998  # which images test is not for the user's seed to choose
 
 
@@ -56,7 +60,9 @@ def load_dataset(
     if validation is not None and not 0 <= validation < 1:
         raise DataError(f"validation is {validation}; it is a fraction from 0 to below 1")
     if not isinstance(name_or_folder, Path) and name_or_folder in DATASETS:
-        return _load_known(DATASETS[name_or_folder], validation, seed)
+        dataset = DATASETS[name_or_folder]
+        splits = _load_known(dataset, validation, seed)
+        return _add_drawn(splits, dataset.n_drawn) if dataset.n_drawn else splits
     try:
         return _load_folder(_existing_folder(name_or_folder), validation, seed)
     except OSError as error:
@@ -74,6 +80,16 @@ def _load_known(dataset: Dataset, validation: float | None, seed: int) -> Splits
         parts = {"train": load_digits()}
     amount = dataset.validation if validation is None else validation
     return _complete(dataset.name, parts, amount, seed, dataset.class_names, dataset.preparation)
+
+
+def _add_drawn(splits: Splits, count: int) -> Splits:
+    """The same with digits drawn by rule in the training part; what is measured on stays."""
+    train, drawn = splits.train, draw_digits(count, _DRAWN_SEED)
+    both = Split(
+        np.concatenate([train.images, drawn.images]), np.concatenate([train.labels, drawn.labels])
+    )
+    together = hashlib.sha256(f"{splits.sha256} {digest(drawn)}".encode()).hexdigest()
+    return replace(splits, train=both, sha256=together)
 
 
 def _load_folder(folder: Path, validation: float | None, seed: int) -> Splits:

@@ -123,7 +123,7 @@ def _places(dataset: Dataset, file: OfficialFile) -> tuple[Path, ...]:
         import pooch
 
         cache = pooch.os_cache("lenet")
-    return tuple(Path(place, dataset.name, file.name) for place in (given, cache) if place)
+    return tuple(Path(place, dataset.folder, file.name) for place in (given, cache) if place)
 
 
 def _obtain(
@@ -227,5 +227,5 @@ def download(
     raise DownloadError(
         f"{dataset.name}: no mirror gave {file.name}:\n" + "\n".join(failures) + "\n"
         f"Try again later, or put the file into {target.parent} yourself, or into a folder "
-        f"{dataset.name} inside the one that LENET_DATA names."
+        f"{dataset.folder} inside the one that LENET_DATA names."
     )
