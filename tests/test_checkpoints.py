@@ -224,7 +224,7 @@ def test_a_pth_that_is_not_the_articles_is_refused(tmp_path, state):
         ("classifier.4.weight", torch.tensor(1.0)),
         ("classifier.4.weight", torch.zeros(10)),
         ("classifier.4.weight", torch.zeros(0, 84)),
-        ("features.0.weight", torch.zeros(6, 1, 5, 5, dtype=torch.float16)),
+        ("features.0.weight", torch.zeros(6, 1, 5, 5, dtype=torch.int64)),
         ("features.0.weight", torch.full((6, 1, 5, 5), float("nan"))),
         ("features.0.weight", torch.zeros(1).expand(2**40)),
         ("features.0.weight", torch.zeros(6, 1, 5, 5).to_sparse()),

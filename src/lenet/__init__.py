@@ -6,7 +6,7 @@ Importing this package loads nothing heavy: a name is looked up when it is first
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lenet.errors import LenetError
+from lenet.errors import LenetError, LenetWarning
 
 if TYPE_CHECKING:
     from lenet.checkpoints import Checkpoint as Checkpoint
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lenet.evaluation import Evaluation as Evaluation
     from lenet.evaluation import evaluate as evaluate
     from lenet.networks import LeNet as LeNet
+    from lenet.networks import LeNet5 as LeNet5
     from lenet.networks import build_network as build_network
     from lenet.networks.summary import summarize as summarize
     from lenet.training.loop import train as train
@@ -37,6 +38,7 @@ _HOME_OF = {
     "Distortions": "data.distortions",
     "Evaluation": "evaluation",
     "LeNet": "networks",
+    "LeNet5": "networks",
     "LeNetClassifier": "estimator",
     "Prediction": "classifier",
     "Preprocessing": "data.preprocessing",
@@ -55,7 +57,7 @@ _HOME_OF = {
     "train": "training.loop",
 }
 
-__all__ = ["LenetError", "__version__", *_HOME_OF]
+__all__ = ["LenetError", "LenetWarning", "__version__", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """Weight files: the only place that reads or writes them."""
 
-import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,11 +18,16 @@ from torch import Tensor
 from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
-from lenet.errors import CheckpointError, InputError, suggestion
+from lenet.errors import CheckpointError, InputError, LenetWarning, suggestion
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
-from lenet.networks.tutorial import Tutorial, from_article, to_article
+from lenet.networks.layers import ACTIVATIONS
+from lenet.networks.modern import POOLINGS
+from lenet.networks.rebuild import check_rebuildable
+from lenet.networks.recognition import as_lenet
+from lenet.networks.shapes import match_layers, variant
+from lenet.networks.tutorial import ARTICLE_KEYS, ARTICLE_OPTIONS
 from lenet.state_dicts import read_state_dict
 
 MODEL_FILE = "model.safetensors"
@@ -35,7 +40,7 @@ _FORMAT = 1
 _METADATA_KEY = "lenet"
 _REQUIRED = ("format", "network", "options", "num_classes", "class_names", "preprocessing")
 _ADDITIONAL = ("recipe", "seed", "data", "versions", "metrics")
-_ARTICLE_SUFFIXES = (".pth", ".pt")
+_STATE_DICT_SUFFIXES = (".pth", ".pt", ".tar")
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _ARTICLE_DATA = "fashion-mnist"
 
@@ -47,6 +52,7 @@ class Checkpoint:
     Parameters
     ----------
     network : LeNet
+        Another's module is taken too: see `lenet.networks.recognition.as_lenet`.
     preprocessing : Preprocessing
         What was done to the training images; prediction does the same.
     class_names : tuple of str
@@ -59,6 +65,8 @@ class Checkpoint:
     ------
     CheckpointError
         When the class names do not fit the network or the metadata has an unknown key.
+    InputError
+        When a module is not a LeNet-5.
     """
 
     network: LeNet
@@ -67,6 +75,7 @@ class Checkpoint:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "network", as_lenet(self.network, self.preprocessing))
         check_class_names(self.class_names, self.network.num_classes)
         unknown = sorted(set(self.metadata) - set(_ADDITIONAL))
         if unknown:
@@ -142,11 +151,16 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     Raises
     ------
     CheckpointError
-        When a weight is not finite or the metadata is not plain JSON.
+        When a weight is not finite, the metadata is not plain JSON, or the network is not what its
+        name and options say: a layer was replaced, has other settings or a hook.
     LenetError
         When the file cannot be written.
     """
     network = checkpoint.network
+    try:
+        check_rebuildable(network)
+    except InputError as error:
+        raise CheckpointError(f"{path} is not written: {error}") from error
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     _require_finite(state, "these weights")
     about = {
@@ -161,14 +175,21 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     write_atomic(Path(path), pack(state, about))
 
 
-def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+def load_checkpoint(
+    name_or_path: str | Path, *, activation: str | None = None, pooling: str | None = None
+) -> Checkpoint:
     """Pretrained weights by their name, or those of a file or a run folder.
 
     Parameters
     ----------
     name_or_path : str or Path
         A name in `pretrained_weights` (a file of that name is meant by ``./name``), a
-        ``.safetensors`` file, a run folder, or a ``.pth`` state dict saved by the article's script.
+        ``.safetensors`` file, a run folder, or a ``.pth`` state dict with the weights of a LeNet-5
+        under any names.
+    activation, pooling : str, optional
+        What lies between the layers of a ``.pth``, which does not say: a name in
+        `lenet.networks.layers.ACTIVATIONS`, and ``max`` or ``average``. By default the article's,
+        sigmoid and average.
 
     Returns
     -------
@@ -180,14 +201,21 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     CheckpointError
         When there are no such weights, or the file is not exactly what it must be.
 
+    Warns
+    -----
+    LenetWarning
+        When an activation and a pooling had to be assumed for names that are not the article's.
+
     Notes
     -----
-    The article's file holds nothing but weights. Its preprocessing is taken to be what its text
+    A ``.pth`` holds nothing but weights. Its preprocessing is taken to be what the article's text
     says: Fashion-MNIST, pixels / 255, padded from 28×28 to 32×32.
     """
+    hints = {"activation": activation, "pooling": pooling}
     pretrained = pretrained_weights()
     if isinstance(name_or_path, str) and name_or_path in pretrained:
         file = resources.files("lenet.weights").joinpath(f"{name_or_path}.safetensors")
+        _refuse(hints, name_or_path)
         return _from_safetensors(file.read_bytes(), f"the pretrained weights {name_or_path!r}")
     path = Path(name_or_path)
     if path.is_dir():
@@ -202,8 +230,9 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
             f"nor pretrained ({known}){hint}"
         )
     data = read_bounded(path)
-    if path.suffix in _ARTICLE_SUFFIXES:
-        return _from_article_file(data, str(path))
+    if path.suffix.lower() in _STATE_DICT_SUFFIXES:
+        return _from_state_dict(data, str(path), hints)
+    _refuse(hints, str(path))
     return _from_safetensors(data, str(path))
 
 
@@ -228,22 +257,6 @@ def pretrained_weights() -> dict[str, dict[str, Any]]:
         }
         for name in names
     }
-
-
-def save_article(path: str | Path, network: LeNet) -> None:
-    """Write a tutorial network as the article's script would: `torch.save` of its state dict.
-
-    Raises
-    ------
-    InputError
-        When the network is not the article's.
-    """
-    if not isinstance(network, Tutorial):
-        raise InputError(f"only the tutorial network has the article's layout, not {network.name}")
-    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
-    buffer = io.BytesIO()
-    torch.save(to_article(state), buffer)
-    write_atomic(Path(path), buffer.getvalue())
 
 
 def read_bounded(path: Path, n_networks: int = 1) -> bytes:
@@ -333,21 +346,48 @@ def _from_safetensors(data: bytes, source: str) -> Checkpoint:
         raise CheckpointError(f"{source}: {error}") from error
 
 
-def _from_article_file(data: bytes, source: str) -> Checkpoint:
-    state = read_state_dict(data, source, MAX_BYTES)
+def _refuse(hints: Mapping[str, str | None], source: str) -> None:
+    given = [name for name, value in hints.items() if value is not None]
+    if given:
+        raise CheckpointError(f"{source} says its {' and '.join(given)} itself; give none")
+
+
+def _from_state_dict(data: bytes, source: str, hints: Mapping[str, str | None]) -> Checkpoint:
+    theirs = read_state_dict(data, source, MAX_BYTES)
+    options = {name: value or ARTICLE_OPTIONS[name] for name, value in hints.items()}
     try:
-        state = from_article(state)
-        output = state["output.weight"]
-        num_classes = output.shape[0] if output.ndim else 0
-        network = _network(
-            {"network": "tutorial", "options": {}, "num_classes": num_classes}, state
-        )
+        names = match_layers({name: tuple(tensor.shape) for name, tensor in theirs.items()})
+        num_classes = len(theirs[names["output.bias"]])
+        name, options = variant({**options, "batch_norm": "norm1.weight" in names})
+        state = {ours: _as_ours(ours, theirs[of]) for ours, of in names.items()}
+        about = {"network": name, "options": options, "num_classes": num_classes}
+        network = _network(about, state)
     except InputError as error:
         raise CheckpointError(f"{source}: {error}") from error
-    names = DATASETS[_ARTICLE_DATA].class_names
-    if num_classes != len(names):
-        names = tuple(str(label) for label in range(num_classes))
-    return Checkpoint(network, Preprocessing("garment"), names)
+    class_names = DATASETS[_ARTICLE_DATA].class_names
+    if num_classes != len(class_names):
+        class_names = tuple(str(label) for label in range(num_classes))
+    keys = {name.removeprefix("module.") for name in theirs}  # DataParallel's
+    if keys != set(ARTICLE_KEYS) and None in hints.values():
+        warnings.warn(_assumed(source, hints, class_names), LenetWarning, stacklevel=3)
+    return Checkpoint(network, Preprocessing("garment"), class_names)
+
+
+def _as_ours(name: str, tensor: Tensor) -> Tensor:
+    """In float32; C5's kernels as rows, in the order in which its maps are flattened."""
+    if not tensor.is_floating_point():
+        return tensor
+    return (tensor.flatten(1) if name == "c5.weight" else tensor).float()
+
+
+def _assumed(source: str, hints: Mapping[str, str | None], class_names: Sequence[str]) -> str:
+    assumed = [ARTICLE_OPTIONS[name] for name, value in hints.items() if value is None]
+    return (
+        f"{source} holds weights alone: {' and '.join(assumed)}, pixels from 0 to 1 and the "
+        f"classes {class_names[0]} … {class_names[-1]} are assumed, as in the article; "
+        f"load_checkpoint(…, activation=, pooling=) takes others ({', '.join(ACTIVATIONS)}; "
+        f"{', '.join(POOLINGS)})"
+    )
 
 
 def _network(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> LeNet:

@@ -44,6 +44,10 @@ class EngineError(LenetError):
     """The engine asked for cannot run this network here."""
 
 
+class LenetWarning(UserWarning):
+    """Something works, but not as well as it could, or not surely as it was meant."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """How a message about an unknown name ends: `; did you mean 'mnist'?`, or nothing.
 

@@ -16,8 +16,8 @@ from typing import Annotated
 
 import typer
 
-from lenet.cli import data, evaluate, inspect, measure, predict, train
-from lenet.cli.output import complain
+from lenet.cli import data, evaluate, export, inspect, measure, predict, train
+from lenet.cli.output import complain, say_warnings
 from lenet.errors import InputError, LenetError
 
 INTERRUPTED = 130
@@ -38,6 +38,7 @@ app.command()(inspect.models)
 app.command()(measure.bench)
 app.command()(measure.reproduce)
 app.add_typer(data.app, name="data")
+app.add_typer(export.app, name="export")
 
 
 @app.callback(invoke_without_command=True)
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
-        with command.make_context("lenet", arguments) as context:
+        with say_warnings(), command.make_context("lenet", arguments) as context:
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as exit_:

@@ -1,8 +1,13 @@
 """What is printed, and where: results on stdout, progress and complaints on stderr."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lenet.errors import LenetWarning
 
 
 def complain(message: str, code: int) -> int:
@@ -19,6 +24,23 @@ def printable(text: str) -> str:
 def say(message: str) -> None:
     """Progress, or what is worth knowing: a line on stderr."""
     print(printable(message), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def say_warnings() -> Iterator[None]:
+    """What the package warns of is said as a note, without the line of code that led there."""
+    with warnings.catch_warnings():
+        show_others = warnings.showwarning
+
+        def show_one(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, LenetWarning):
+                say(f"note: {message}")
+            else:
+                show_others(message, category, *where)
+
+        warnings.simplefilter("default", LenetWarning)
+        setattr(warnings, "showwarning", show_one)  # noqa: B010  (its arguments have other names)
+        yield
 
 
 def show(message: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lenet import threads
 from lenet.data.preprocessing import Preprocessing
 from lenet.engines.in_torch import Backprop, Engine, check_chosen
-from lenet.networks import LeNet
+from lenet.networks.recognition import as_lenet
 
 if TYPE_CHECKING:
     from lenet.kernels.fused import FusedNetwork
@@ -23,7 +23,7 @@ class FusedEngine(Engine):
 
     name = "fused"
 
-    def compile(self, network: LeNet) -> nn.Module:
+    def compile(self, network: nn.Module) -> nn.Module:
         """See `Engine.compile`."""
         return fuse(network.to(self.device))
 
@@ -89,18 +89,20 @@ class FusedEngine(Engine):
         return updater(optimizer)
 
 
-def fuse(network: LeNet) -> nn.Module:
+def fuse(network: nn.Module) -> nn.Module:
     """What `torch.compile` would be if it knew LeNet.
 
     Parameters
     ----------
     network : LeNet
+        Or another's module that computes a LeNet-5: see `lenet.networks.recognition.as_lenet`.
 
     Returns
     -------
     fused : nn.Module
         Takes (N, 1, 32, 32) float32 images, gives (N, classes) float32 scores. Its layers and
-        parameters are the network's own objects, under the same names: `state_dict`, hooks on
+        parameters are the network's own objects, under the same names (another's parameters under
+        the names of a `LeNet`): `state_dict`, hooks on
         parameters, any loss and any optimizer work as with the network. What the kernels do not
         cover runs in torch, and `fused.fallback` says why: another device or type, larger images,
         gradients with respect to the images, hooks on layers, a changed layer, BatchNorm in
@@ -110,10 +112,12 @@ def fuse(network: LeNet) -> nn.Module:
     ------
     EngineError
         When Halide is not installed.
+    InputError
+        When the module is not a LeNet-5.
     """
     from lenet.kernels.fused import FusedNetwork
 
-    return FusedNetwork(network)
+    return FusedNetwork(as_lenet(network))
 
 
 def _fused(module: nn.Module) -> "FusedNetwork":

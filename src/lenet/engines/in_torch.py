@@ -13,7 +13,7 @@ from lenet import threads
 from lenet.data.distortions import CENTRE
 from lenet.data.preprocessing import BORDER, PADDED_SIZE, Preprocessing, check_ink
 from lenet.errors import ShapeError
-from lenet.networks import LeNet
+from lenet.networks.recognition import as_lenet
 
 _SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
 _FEW = 64  # images that one thread scores within a millisecond of what several take
@@ -45,15 +45,20 @@ class Engine:
     def __repr__(self) -> str:
         return f"<{self.notice}>"
 
-    def compile(self, network: LeNet) -> nn.Module:
+    def compile(self, network: nn.Module) -> nn.Module:
         """The network on the device, ready to train or to score.
+
+        Parameters
+        ----------
+        network : LeNet
+            Or another's module: see `lenet.networks.recognition.as_lenet`.
 
         Returns
         -------
         module : nn.Module
             Shares every parameter and buffer with `network`, which is moved to the device.
         """
-        return network.to(self.device)
+        return as_lenet(network).to(self.device)
 
     def compile_scoring(self, module: nn.Module) -> None:
         """Compile now what `scores` would compile at its first call; torch compiles nothing."""

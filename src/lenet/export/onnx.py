@@ -1,18 +1,23 @@
 """A LeNet as an ONNX graph, for any program that runs ONNX."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from lenet.data.preprocessing import PADDED_SIZE
-from lenet.errors import InputError
+from lenet.errors import InputError, LenetError
 from lenet.networks import LAYERS, LeNet
 from lenet.networks.layers import look_up
 from lenet.networks.modern import Modern
 from lenet.networks.tutorial import Tutorial
 
 _OPERATOR_SET = 17
+_N_CHECKED = 16  # images
+_TOLERANCE = 1e-5  # of the largest score
 _FORMAT = 8  # of the file: what ONNX Runtime has read since 2022
 
 
@@ -28,7 +33,11 @@ def onnx_model(network: LeNet) -> bytes:
     ------
     InputError
         When a layer has no counterpart here.
+    LenetError
+        When the package onnx is not installed.
     """
+    if importlib.util.find_spec("onnx") is None:
+        raise LenetError("onnx is not installed: pip install onnx onnxruntime")
     from onnx import TensorProto, checker, helper, numpy_helper
 
     operators = {
@@ -76,6 +85,35 @@ def onnx_model(network: LeNet) -> bytes:
     checker.check_model(model)
     serialized: bytes = model.SerializeToString()
     return serialized
+
+
+def check_onnx(model: bytes, network: LeNet) -> str:
+    """Hold a graph against its network, on random images, in ONNX Runtime.
+
+    Returns
+    -------
+    sentence : str
+        How far apart their scores are; or that ONNX Runtime is not here to try.
+
+    Raises
+    ------
+    LenetError
+        When they differ by more than rounding.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "not tried: onnxruntime is not installed (pip install onnxruntime)"
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    shape = (_N_CHECKED, 1, PADDED_SIZE, PADDED_SIZE)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    (found,) = session.run(None, {"images": images.numpy()})
+    with torch.no_grad():
+        wanted = network.cpu().eval()(images).numpy()
+    error, largest = float(np.abs(found - wanted).max()), float(np.abs(wanted).max())
+    if not error <= _TOLERANCE * largest:
+        raise LenetError(f"ONNX Runtime's scores differ by {error:.2g} of at most {largest:.2g}")
+    return f"tried in ONNX Runtime: scores differ by at most {error:.1g}"
 
 
 def _convolution(layer: nn.Conv2d) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from lenet.errors import InputError, suggestion
 from lenet.networks.frame import LAYERS, LeNet
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.networks.modern import Modern
-from lenet.networks.tutorial import Tutorial
+from lenet.networks.tutorial import LeNet5, Tutorial
 
 NETWORKS: dict[str, type[LeNet]] = {
     network.name: network for network in (Tutorial, Modern, LeCun1998)
 }
 
-__all__ = ["LAYERS", "NETWORKS", "LeNet", "build_network"]
+__all__ = ["LAYERS", "NETWORKS", "LeNet", "LeNet5", "build_network"]
 
 
 def build_network(name: str, num_classes: int = 10, **options: Any) -> LeNet:

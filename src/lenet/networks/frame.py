@@ -43,6 +43,8 @@ class LeNet(nn.Module):
 
     Raises
     ------
+    TypeError
+        When `LeNet` itself is called: the networks are its subclasses.
     InputError
         When there are fewer than two classes.
     """
@@ -58,12 +60,17 @@ class LeNet(nn.Module):
     output: nn.Module
     squash: nn.Module
 
-    def __init__(self, num_classes: int, options: dict[str, Any]) -> None:
+    def __init__(self, num_classes: int = 10, options: dict[str, Any] | None = None) -> None:
+        if type(self) is LeNet:
+            raise TypeError(
+                "LeNet is what all the networks have in common; make one with lenet.LeNet5(), or "
+                "with lenet.build_network('tutorial'), ('modern') or ('lecun1998')"
+            )
         super().__init__()
         if num_classes < 2:
             raise InputError(f"num_classes must be at least 2, got {num_classes}")
         self.num_classes = num_classes
-        self.options = options
+        self.options = options or {}
 
     def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each layer's name and its output, squashed, from `c1` to `output`."""

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from lenet.errors import InputError, suggestion
-from lenet.networks import frame
-from lenet.networks.layers import ACTIVATIONS, POOLINGS, Subsampling
+from lenet.networks import frame, layers
+from lenet.networks.layers import ACTIVATIONS, Subsampling
 
-# Trainable pooling is the 1998 network's alone: it has weights and is squashed itself.
-_POOLINGS = {name: kind for name, kind in POOLINGS.items() if kind is not Subsampling}
+POOLINGS = {name: kind for name, kind in layers.POOLINGS.items() if kind is not Subsampling}
+"""Trainable pooling is the 1998 network's alone: it has weights and is squashed itself."""
 
 
 class Modern(frame.LeNet):
@@ -41,7 +41,7 @@ class Modern(frame.LeNet):
     ) -> None:
         for what, choice, known in (
             ("activation", activation, ACTIVATIONS),
-            ("pooling", pooling, _POOLINGS),
+            ("pooling", pooling, POOLINGS),
         ):
             if choice not in known:
                 hint = suggestion(choice, known)
@@ -60,10 +60,10 @@ class Modern(frame.LeNet):
         self.squash = ACTIVATIONS[activation]()
         self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
         self.norm1 = nn.BatchNorm2d(frame.C1_MAPS) if batch_norm else nn.Identity()
-        self.s2 = _POOLINGS[pooling](frame.POOLING_SIZE)
+        self.s2 = POOLINGS[pooling](frame.POOLING_SIZE)
         self.c3 = nn.Conv2d(frame.C1_MAPS, frame.C3_MAPS, frame.KERNEL_SIZE)
         self.norm3 = nn.BatchNorm2d(frame.C3_MAPS) if batch_norm else nn.Identity()
-        self.s4 = _POOLINGS[pooling](frame.POOLING_SIZE)
+        self.s4 = POOLINGS[pooling](frame.POOLING_SIZE)
         self.c5 = nn.Linear(frame.S4_FEATURES, frame.C5_UNITS)
         self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
         self.dropout = nn.Dropout(dropout)

@@ -17,6 +17,7 @@ from lenet.networks.layers import (
     TableConvolution,
     look_up,
 )
+from lenet.networks.recognition import as_lenet
 
 _NORMS = {"c1": "norm1", "c3": "norm3"}
 
@@ -47,13 +48,13 @@ class LayerSummary:
     multiply_adds: int
 
 
-def summarize(network: LeNet) -> list[LayerSummary]:
+def summarize(network: nn.Module) -> list[LayerSummary]:
     """The rows of `lenet summary` for a 32×32 image.
 
     Parameters
     ----------
     network : LeNet
-        Its mode is kept.
+        Or another's module: see `lenet.networks.recognition.as_lenet`. Its mode is kept.
 
     Returns
     -------
@@ -63,12 +64,13 @@ def summarize(network: LeNet) -> list[LayerSummary]:
     Raises
     ------
     InputError
-        When a layer is not one of those that are counted here.
+        When a layer is not one of those that are counted here, or a module is not a LeNet-5.
 
     References
     ----------
     LeCun et al. 1998, Sec. II.B, for the counts of the 1998 network.
     """
+    network = as_lenet(network)
     image = torch.zeros(1, 1, PADDED_SIZE, PADDED_SIZE, dtype=network.dtype)
     was_training = network.training
     network.eval()

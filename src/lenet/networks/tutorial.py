@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from lenet.errors import CheckpointError
 from lenet.networks import frame
 
 
@@ -46,40 +45,50 @@ class Tutorial(frame.LeNet):
         yield "output", self.output(x)
 
 
-ARTICLE_LAYERS = {
+class LeNet5(nn.Module):
+    """The article's class: the tutorial network's layers, under the article's names.
+
+    Parameters
+    ----------
+    num_classes : int
+
+    Notes
+    -----
+    What a state dict of the article's code holds, `load_state_dict` takes. `lenet.train`, `fuse`,
+    `summarize` and `Checkpoint` take it as they take any module with these layers.
+    """
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        our = Tutorial(num_classes)
+        self.features = nn.Sequential(our.c1, our.squash, our.s2, our.c3, our.squash, our.s4)
+        self.classifier = nn.Sequential(our.c5, our.squash, our.f6, our.squash, our.output)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 1, 32, 32) → scores (N, classes), larger is better."""
+        scores: Tensor = self.classifier(torch.flatten(self.features(images), 1))
+        return scores
+
+
+ARTICLE_OPTIONS = {"activation": "sigmoid", "pooling": "average"}
+"""What the `Modern` network would be told to compute the same."""
+
+_ARTICLE_LAYERS = {
     "features.0": "c1",
     "features.3": "c3",
     "classifier.0": "c5",
     "classifier.2": "f6",
     "classifier.4": "output",
 }
-"""The article's `nn.Sequential` positions, and our names."""
 
-_ARTICLE_KEYS = {
+ARTICLE_KEYS = {
     f"{theirs}.{part}": f"{ours}.{part}"
-    for theirs, ours in ARTICLE_LAYERS.items()
+    for theirs, ours in _ARTICLE_LAYERS.items()
     for part in ("weight", "bias")
 }
-
-
-def from_article(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The article's state dict (`features.0.weight` … `classifier.4.bias`) under our names.
-
-    Raises
-    ------
-    CheckpointError
-        When a key is missing or one is there that the article's class does not have.
-    """
-    if set(state) != set(_ARTICLE_KEYS):
-        missing = sorted(set(_ARTICLE_KEYS) - set(state))
-        unknown = sorted(set(state) - set(_ARTICLE_KEYS))
-        raise CheckpointError(
-            f"not the article's LeNet5: missing keys {missing}, unknown keys {unknown}; "
-            f"expected {', '.join(_ARTICLE_KEYS)}"
-        )
-    return {ours: state[theirs] for theirs, ours in _ARTICLE_KEYS.items()}
+"""The article's names of the weights, in its order, and ours."""
 
 
 def to_article(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our state dict under the article's keys, in the article's order."""
-    return {theirs: state[ours] for theirs, ours in _ARTICLE_KEYS.items()}
+    return {theirs: state[ours] for theirs, ours in ARTICLE_KEYS.items()}

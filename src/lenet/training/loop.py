@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import Preprocessing
@@ -17,6 +17,7 @@ from lenet.errors import DataError, LenetError
 from lenet.evaluation import count_errors, cross_entropies
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
+from lenet.networks.recognition import as_lenet
 from lenet.training.average import WeightAverage
 from lenet.training.history import Epoch, State
 from lenet.training.optimizers import (
@@ -33,7 +34,7 @@ _INITIAL, _ORDER, _DROPOUT = range(3)
 
 
 def train(
-    network: LeNet,
+    network: nn.Module,
     splits: Splits,
     recipe: Recipe,
     preprocessing: Preprocessing | None = None,
@@ -53,8 +54,8 @@ def train(
     Parameters
     ----------
     network : LeNet
-        Its weights are drawn anew, in place; afterwards it has the best ones, on the CPU, and is in
-        evaluation mode.
+        Or another's module: see `lenet.networks.recognition.as_lenet`. Its weights are drawn anew,
+        in place; afterwards it has the best ones, on the CPU, and is in evaluation mode.
     splits : Splits
         `train` to learn from, `validation` to choose the best epoch by. Without validation images
         the last epoch is the best.
@@ -81,12 +82,15 @@ def train(
     ------
     DataError
         When the data set and the network do not fit each other.
+    InputError
+        When a module is not a LeNet-5.
     LenetError
         When scores or weights are not finite: the training has diverged.
     """
+    given, preprocessing = network, preprocessing or recipe.preprocessing(splits)
+    network = as_lenet(given, preprocessing)
     _check_fit(network, splits)
     if state is None or not state.is_over(recipe):
-        preprocessing = preprocessing or recipe.preprocessing(splits)
         training = _Training(network, splits, recipe, preprocessing, engine or select_engine())
         if state is not None:
             training.restore(state)
@@ -100,6 +104,7 @@ def train(
     network.cpu().load_state_dict(state.part("best"))
     for parameter in network.parameters():  # no longer views of one tensor
         parameter.data, parameter.grad = parameter.data.clone(), None
+    given.eval()
     network.eval()
     return state
 

@@ -1,0 +1,56 @@
+"""`lenet export`: weights in other programs' formats, each checked before it is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lenet.cli.output import show
+
+if TYPE_CHECKING:
+    from lenet.networks import LeNet
+
+app = typer.Typer()
+
+Weights = Annotated[
+    str,
+    typer.Argument(help="A pretrained network's name, a file, or a run folder.", metavar="W"),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Written, or replaced.", metavar="FILE")]
+
+
+@app.callback(invoke_without_command=True)
+def door(context: typer.Context) -> None:
+    """Write weights for other programs, and check that they give the same scores."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("article")
+def export_article(weights: Weights, out: Out = Path("model.pth")) -> None:
+    """A state dict for the article's own class (PyTorch): features.0.weight …"""
+    from lenet.export.article import article_file
+
+    _write(weights, out, article_file)
+
+
+@app.command("onnx")
+def export_onnx(weights: Weights, out: Out = Path("model.onnx")) -> None:
+    """An ONNX graph: images (N, 1, 32, 32) to scores; tried in ONNX Runtime where that is here."""
+    from lenet.export.onnx import check_onnx, onnx_model
+
+    def checked(network: "LeNet") -> bytes:
+        model = onnx_model(network)
+        show(check_onnx(model, network))
+        return model
+
+    _write(weights, out, checked)
+
+
+def _write(weights: str, out: Path, export: "Callable[[LeNet], bytes]") -> None:
+    from lenet.checkpoints import load_checkpoint
+    from lenet.files import write_atomic
+
+    write_atomic(out, export(load_checkpoint(weights).network))
+    show(str(out))

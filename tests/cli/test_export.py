@@ -1,0 +1,62 @@
+"""`lenet export`: what it writes gives the same scores, and what it cannot write it refuses."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from lenet.data.preprocessing import Preprocessing
+from lenet.export import onnx as onnx_room
+from lenet.networks import LeNet5, build_network
+
+
+@pytest.fixture
+def tutorial(tmp_path):
+    path = tmp_path / "tutorial.safetensors"
+    network, names = build_network("tutorial", 3), ("a", "b", "c")
+    save_checkpoint(path, Checkpoint(network, Preprocessing("digit"), names))
+    return path
+
+
+def test_article_writes_what_the_articles_class_loads(lenet_command, tmp_path, tutorial):
+    result = lenet_command("export", "article", tutorial, "-o", tmp_path / "model.pth")
+    assert result.code == 0, result.err
+    assert result.out == f"{tmp_path / 'model.pth'}\n"
+    theirs = LeNet5(3)
+    theirs.load_state_dict(torch.load(tmp_path / "model.pth", weights_only=True))
+    images = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(theirs(images), load_checkpoint(tutorial).network(images))
+
+
+def test_article_refuses_another_network(lenet_command, tmp_path):
+    result = lenet_command("export", "article", "mnist", "-o", tmp_path / "model.pth")
+    assert result.code == 2
+    assert "modern has other layers" in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_is_tried_before_it_is_written(lenet_command, tmp_path, tutorial, monkeypatch):
+    if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+        pytest.skip("onnx and onnxruntime are not installed (extra: bench)")
+    out = tmp_path / "model.onnx"
+    result = lenet_command("export", "onnx", tutorial, "-o", out)
+    assert result.code == 0, result.err
+    assert "scores differ by at most" in result.out
+    assert out.is_file()
+    out.unlink()
+    monkeypatch.setattr(onnx_room, "_TOLERANCE", -1.0)
+    result = lenet_command("export", "onnx", tutorial, "-o", out)
+    assert result.code == 1
+    assert "ONNX Runtime's scores differ" in result.err
+    assert not out.exists()
+
+
+def test_a_warning_is_a_note_on_stderr(lenet_command, tmp_path, tutorial):
+    torch.save(build_network("tutorial").state_dict(), tmp_path / "own.pth")
+    result = lenet_command("export", "article", tmp_path / "own.pth", "-o", tmp_path / "model.pth")
+    assert result.code == 0
+    assert result.err.startswith("note: ")
+    assert "sigmoid and average" in result.err
+    assert len(result.err.splitlines()) == 1
