@@ -1,5 +1,6 @@
 """evaluation.py against scikit-learn's metrics and against counting by hand."""
 
+import json
 import math
 from dataclasses import FrozenInstanceError
 
@@ -18,6 +19,7 @@ from lenet.evaluation import (
     error_rate,
     evaluate,
     softmax,
+    wilson_interval,
 )
 
 NAMES = ("zero", "one", "two", "three")
@@ -33,7 +35,7 @@ def test_agrees_with_scikit_learn(n):
     scores, labels = random_case(n, seed=n)
     result = evaluate(scores, labels, NAMES)
     predictions = scores.argmax(1)
-    everything = {"labels": range(4), "zero_division": 0}
+    everything = {"labels": range(4), "zero_division": np.nan}
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         labels, predictions, **everything
     )
@@ -65,13 +67,26 @@ def test_every_image_is_counted_once(n):
     assert sum(pair.count for pair in result.most_confused) == result.n_errors
 
 
-def test_standard_error_is_the_binomial_one():
-    labels = np.zeros(100, int)
-    scores = np.tile([1.0, 0.0], (100, 1))
-    scores[:10] = [0.0, 1.0]
-    result = evaluate(scores, labels, ("a", "b"))
-    assert (result.n_errors, result.accuracy) == (10, 0.9)
-    assert result.standard_error == pytest.approx(math.sqrt(0.9 * 0.1 / 100))
+@pytest.mark.parametrize(("right", "n"), [(90, 100), (1, 3), (0, 10), (10, 10), (1, 1), (7, 9000)])
+def test_the_interval_ends_where_the_share_seen_is_just_not_surprising(right, n):
+    # Wilson's definition: the shares p whose distance from right / n is 1.96 of their own errors.
+    for bound in wilson_interval(right, n):
+        surprise = abs(right / n - bound) / math.sqrt(bound * (1 - bound) / n or 1)
+        assert surprise == pytest.approx(1.959964) or bound == right / n
+
+
+def test_the_interval_is_that_of_the_textbook():
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_one_image_says_little_and_none_says_nothing():
+    result = evaluate([[1.0, 0.0]], [0], ("a", "b"))
+    assert result.accuracy == 1
+    assert result.interval == pytest.approx((0.2065, 1.0), abs=5e-5)
+    assert all(math.isnan(bound) for bound in wilson_interval(0, 0))
 
 
 def test_most_confused_pairs_come_most_frequent_first():
@@ -82,10 +97,16 @@ def test_most_confused_pairs_come_most_frequent_first():
     assert found == [("c", "b", 3), ("a", "b", 2), ("b", "a", 1)]
 
 
-def test_a_class_without_images_or_predictions_has_zeros_and_no_warning():
+def test_a_class_without_images_or_predictions_has_no_shares_and_no_warning():
     result = evaluate(np.eye(3)[[0, 0]], [0, 0], ("a", "b", "c"))
     empty = result.per_class[2]
-    assert (empty.precision, empty.recall, empty.f1, empty.support) == (0, 0, 0, 0)
+    assert np.isnan([empty.precision, empty.recall, empty.f1]).all()
+    assert empty.support == 0
+    assert result.to_dict()["per_class"][2] == {
+        "name": "c", "precision": None, "recall": None, "f1": None, "support": 0,
+    }  # fmt: skip
+    assert result.to_dict()["calibration"]["bins"][0]["accuracy"] is None
+    json.dumps(result.to_dict(), allow_nan=False)
     assert result.n_errors == 0
     assert result.most_confused == ()
 

@@ -11,6 +11,7 @@ from lenet.engines import Engine, select_engine
 from lenet.errors import InputError
 from lenet.evaluation import evaluate
 from lenet.report import report_html, train_run, write_report
+from lenet.training.diagnosis import Diagnosis
 from lenet.training.history import Epoch
 from lenet.training.recipes import default_recipe
 from lenet.training.runs import create_run, finish_run, open_run
@@ -52,6 +53,7 @@ class TestReport:
             some_evaluation(),
             OVERFITS,
             2,
+            Diagnosis("overfits", "Overfits by 7.1 points <b>.", "Try more pictures."),
             {"curves": b"\x89PNG", "confusion": b"\x89PNG"},
             {"data": "a & b", "folder": "caf\udce9"},
         )
@@ -77,7 +79,9 @@ class TestReport:
         text = Page(page).text
         assert f"{result.n_errors} of 300" in text
         assert f"{100 * result.accuracy:.2f} %" in text
-        assert "Overfits by 7.1 points" in text
+        low, high = result.interval
+        assert f"{100 * low:.2f} to {100 * high:.2f} %" in text
+        assert "Overfits by 7.1 points <b>. Try more pictures." in " ".join(text.split())
         assert "$5 bill$" in text
 
     def test_it_suits_phones_and_the_dark(self, page):

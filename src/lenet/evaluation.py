@@ -1,7 +1,9 @@
 """How good scores are: the only place that counts right and wrong."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from lenet.errors import InputError, ShapeError
 
 CALIBRATION_BINS = 10
+
+CERTAIN = 1.959963984540054
+"""Standard errors to either side that hold 95 % of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +24,11 @@ class ClassResult:
     ----------
     name : str
     precision : float
-        Of the images given this label, the share that deserved it; 0 when none was given it.
+        Of the images given this label, the share that deserved it; NaN when none was given it.
     recall : float
-        Of the class's images, the share given its label; 0 when there is none.
+        Of the class's images, the share given its label; NaN when there is none.
     f1 : float
-        Harmonic mean of the two; 0 when both are.
+        Harmonic mean of the two; NaN when the class was neither there nor named.
     support : int
         Number of images of the class.
     """
@@ -122,9 +127,9 @@ class Evaluation:
         return (self.n_images - self.n_errors) / self.n_images
 
     @property
-    def standard_error(self) -> float:
-        """Standard error of `accuracy`, were other images of the same kind drawn (binomial)."""
-        return float(np.sqrt(self.accuracy * (1 - self.accuracy) / self.n_images))
+    def interval(self) -> tuple[float, float]:
+        """Where `accuracy` would lie for all images of this kind, with 95 % confidence."""
+        return wilson_interval(self.n_images - self.n_errors, self.n_images)
 
     @cached_property
     def per_class(self) -> tuple[ClassResult, ...]:
@@ -137,9 +142,9 @@ class Evaluation:
             results.append(
                 ClassResult(
                     name,
-                    precision=right / given if given else 0.0,
-                    recall=right / support if support else 0.0,
-                    f1=2 * right / (given + support) if given + support else 0.0,
+                    precision=_share(right, given),
+                    recall=_share(right, support),
+                    f1=_share(2 * right, given + support),
                     support=support,
                 )
             )
@@ -154,6 +159,20 @@ class Evaluation:
         return tuple(
             Confusion(self.class_names[i], self.class_names[j], int(wrong[i, j])) for i, j in pairs
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: None where nothing was measured."""
+        values = {
+            "n_images": self.n_images,
+            "n_errors": self.n_errors,
+            "accuracy": self.accuracy,
+            "interval": self.interval,
+            "loss": self.loss,
+            "calibration": asdict(self.calibration),
+            "per_class": [asdict(one) for one in self.per_class],
+            "confusion": self.confusion.tolist(),
+        }
+        return {name: _without_nan(value) for name, value in values.items()}
 
 
 def evaluate(scores: ArrayLike, labels: ArrayLike, class_names: tuple[str, ...]) -> Evaluation:
@@ -191,6 +210,29 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, class_names: tuple[str, ...])
         loss=float(cross_entropies(scores, labels).mean()),
         calibration=calibrate(probabilities.max(axis=1), predictions == labels),
     )
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """Where a share lies, with 95 % confidence, of which `right` of `n` images are a sample.
+
+    It stays between 0 and 1 and has a width even when all of them, or none, are right.
+
+    Returns
+    -------
+    low, high : float
+        NaN when there are no images.
+
+    References
+    ----------
+    Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference", p. 209;
+    Brown, Cai & DasGupta 2001, "Interval Estimation for a Binomial Proportion", Eq. (4).
+    """
+    if n == 0:
+        return math.nan, math.nan
+    square = CERTAIN**2
+    middle = (right + square / 2) / (n + square)
+    spread = CERTAIN / (n + square) * math.sqrt(right * (n - right) / n + square / 4)
+    return max(0.0, middle - spread), min(1.0, middle + spread)
 
 
 def softmax(scores: ArrayLike) -> NDArray[np.float64]:
@@ -271,6 +313,22 @@ def calibrate(confidences: ArrayLike, right: ArrayLike) -> Calibration:
         low, high = i / CALIBRATION_BINS, (i + 1) / CALIBRATION_BINS
         bins.append(CalibrationBin(low, high, count, confidence, accuracy))
     return Calibration(error, tuple(bins))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+def _without_nan(value: Any) -> Any:
+    """The same value with None for every NaN, which JSON does not know."""
+    match value:
+        case dict():
+            return {name: _without_nan(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_without_nan(each) for each in value]
+        case float() if math.isnan(value):
+            return None
+    return value
 
 
 def _shifted(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,10 +19,11 @@ from lenet.figures.curves import draw_curves
 from lenet.figures.evaluation import draw_calibration, draw_confusion, draw_mistakes
 from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
-from lenet.figures.text import duration, percent
+from lenet.figures.text import duration, percent, percents
 from lenet.files import write_atomic
 from lenet.networks.frame import LeNet
-from lenet.training.history import Epoch, diagnose, overfits
+from lenet.training.diagnosis import Diagnosis
+from lenet.training.history import Epoch
 from lenet.training.recipes import Recipe
 from lenet.training.runs import Run, create_run, finish_run
 
@@ -93,7 +94,7 @@ def write_report(run: Run) -> Path:
     test, class_names = run.splits.test, run.splits.class_names
     scores, evaluation = run.test_scores, run.evaluation["test"]
     pictures = {
-        "curves": to_png(draw_curves(history, best_epoch)),
+        "curves": to_png(draw_curves(history, best_epoch, run.diagnosis.sentence)),
         "confusion": to_png(draw_confusion(evaluation)),
         "mistakes": to_png(draw_mistakes(test.images, test.labels, scores, class_names)),
         "filters": to_png(draw_filters(run.network)),
@@ -102,7 +103,7 @@ def write_report(run: Run) -> Path:
         write_atomic(run.folder / f"{name}.png", png)
     pictures["calibration"] = to_png(draw_calibration(evaluation))
     title = f"{run.network.name} on {run.splits.name}"
-    page = report_html(title, evaluation, history, best_epoch, pictures, _facts(run))
+    page = report_html(title, evaluation, history, best_epoch, run.diagnosis, pictures, _facts(run))
     path = run.folder / "report.html"
     write_atomic(path, page.encode("utf-8"))
     return path
@@ -129,6 +130,7 @@ def report_html(
     evaluation: Evaluation,
     history: Sequence[Epoch],
     best_epoch: int,
+    diagnosis: Diagnosis,
     pictures: Mapping[str, bytes],
     facts: Mapping[str, object],
 ) -> str:
@@ -141,6 +143,7 @@ def report_html(
         Of the test part.
     history : sequence of Epoch
     best_epoch : int
+    diagnosis : Diagnosis
     pictures : mapping of str to bytes
         What a picture shows, and the PNG.
     facts : mapping of str to object
@@ -167,7 +170,8 @@ def report_html(
 <body>
 <main>
 <h1>{_escape(title)}</h1>
-<p class="{"warn" if overfits(history) else "muted"}">{_escape(diagnose(history))}</p>
+<p class="{"warn" if diagnosis.advice else "muted"}">{_escape(diagnosis.sentence)}</p>
+{f"<p>{_escape(diagnosis.advice)}</p>" if diagnosis.advice else ""}
 <div class="facts">
 {boxes}
 </div>
@@ -175,7 +179,8 @@ def report_html(
 {newline.join(sections)}
 </div>
 <footer class="muted">The test part was read once, after the best epoch had been chosen by the
-validation part. ± is one standard error of a share of {evaluation.n_images:,} images.</footer>
+validation part. Of a hundred such 95 % intervals, 95 hold the accuracy on all images of the kind
+(Wilson 1927).</footer>
 </main>
 </body>
 </html>
@@ -186,7 +191,8 @@ def _figures(evaluation: Evaluation, history: Sequence[Epoch], best_epoch: int) 
     """The run in five numbers."""
     best = next(epoch for epoch in history if epoch.epoch == best_epoch)
     return {
-        "test accuracy": f"{percent(evaluation.accuracy)} ± {percent(evaluation.standard_error)}",
+        "test accuracy": percent(evaluation.accuracy),
+        "95 % interval of it": percents(*evaluation.interval),
         "test images wrong": f"{evaluation.n_errors:,} of {evaluation.n_images:,}",
         "validation accuracy": percent(best.validation_accuracy),
         "best epoch": f"{best_epoch} of {history[-1].epoch}",

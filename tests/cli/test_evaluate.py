@@ -6,7 +6,8 @@ from PIL import Image
 from lenet.cli import options
 
 EVALUATE_KEYS = [
-    "weights", "data", "split", "n_images", "n_errors", "accuracy", "per_class", "confusion",
+    "weights", "data", "split", "n_images", "n_errors", "accuracy", "interval", "loss",
+    "calibration", "per_class", "confusion",
 ]  # fmt: skip
 
 
@@ -24,6 +25,15 @@ def test_json_has_exactly_the_promised_keys_and_counts_every_image(
     assert set(found["per_class"][0]) == {"name", "precision", "recall", "f1", "support"}
 
 
+def test_json_holds_the_loss_the_interval_and_the_calibration(lenet_command, weights):
+    found = lenet_command("evaluate", "--weights", weights, "--data", "digits", "--json").json
+    low, high = found["interval"]
+    assert 0 < low < found["accuracy"] < high < 1
+    assert found["loss"] > 0
+    assert sum(one["count"] for one in found["calibration"]["bins"]) == 359
+    assert any(one["accuracy"] is None for one in found["calibration"]["bins"])
+
+
 def test_parts_differ(lenet_command, weights):
     sizes = {
         part: lenet_command("evaluate", "--weights", weights, "--split", part, "--json").json[
@@ -38,7 +48,15 @@ def test_parts_differ(lenet_command, weights):
 def test_text(lenet_command, weights):
     result = lenet_command("evaluate", "--weights", weights)
     assert result.code == 0
-    for word in ("accuracy", "±", "precision", "recall", "F1", "most confused", "calibration"):
+    for word in (
+        "accuracy",
+        "95 % interval",
+        "precision",
+        "recall",
+        "F1",
+        "most confused",
+        "calibration",
+    ):
         assert word in result.out
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 TRAIN_KEYS = [
     "run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch", "train_accuracy",
-    "validation_accuracy", "test_accuracy", "train_errors", "train_images", "validation_errors",
-    "validation_images", "test_errors", "test_images", "seconds",
+    "validation_accuracy", "test_accuracy", "train_interval", "train_errors", "train_images",
+    "validation_interval", "validation_errors", "validation_images", "test_interval",
+    "test_errors", "test_images", "seconds", "diagnosis",
 ]  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_every_flag_reaches_the_settings(lenet_command, tmp_path):
         300, "--learning-rate", 0.002, "--seed", 7, "--patience", 3, "--engine", "torch",
         "--device", "cpu", "--out", tmp_path, "--json",
     )  # fmt: skip
-    assert result.code == 0, result.err
+    assert result.code == 1, result.err  # five steps teach nothing
     settings = json.loads((Path(result.json["run"]) / "run.json").read_text("utf-8"))
     recipe = settings["recipe"]
     assert (recipe["name"], recipe["epochs"], recipe["batch_size"]) == ("article", 1, 300)
@@ -81,6 +82,24 @@ def test_the_papers_recipe_says_where_it_is_run(lenet_command, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("flags", [("--learning-rate", 100), ("--batch-size", 1_000_000)])
+def test_a_run_that_learned_nothing_is_complete_and_a_failure(lenet_command, tmp_path, flags):
+    for answer in ((), ("--json",)):
+        result = lenet_command(
+            "train", "--network", "tutorial", "--epochs", 1, "--out", tmp_path, *flags, *answer
+        )
+        assert result.code == 1
+        last = result.err.splitlines()[-1]
+        assert last.startswith("lenet: It has not learned: ")
+        assert "Try --" in last
+    assert result.json["diagnosis"]["learned"] is False
+    folder = Path(result.json["run"])
+    settings = json.loads((folder / "run.json").read_text("utf-8"))
+    assert settings["results"]["diagnosis"]["name"] == "not-learned"
+    assert "It has not learned" in (folder / "report.html").read_text("utf-8")
+    assert lenet_command("train", "--resume", folder).code == 1
+
+
 def test_resume_takes_no_other_settings(lenet_command, weights):
     result = lenet_command("train", "--resume", weights, "--epochs", 5, "--seed", 3)
     assert result.code == 2
@@ -96,7 +115,7 @@ def test_a_folder_of_pictures(lenet_command, tmp_path):
             grey[8:32, place : place + 6] = 10
             Image.fromarray(grey).save(tmp_path / "shapes" / name / f"{i}.png")
     result = lenet_command(
-        "train", "--data", tmp_path / "shapes", "--network", "tutorial", "--epochs", 1,
+        "train", "--data", tmp_path / "shapes", "--network", "tutorial", "--epochs", 60,
         "--out", tmp_path / "runs", "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -133,6 +152,6 @@ def test_ctrl_c_leaves_130_and_says_how_to_go_on(lenet_command, tmp_path):
     settings["recipe"]["epochs"] = 1  # over: only the measuring and the figures are left
     (folder / "run.json").write_text(json.dumps(settings), "utf-8")
     result = lenet_command("train", "--resume", folder, "--json")
-    assert result.code == 0, result.err
+    assert result.json["run"] == str(folder)
     assert "going on after epoch" in result.err
     assert (folder / "report.html").is_file()

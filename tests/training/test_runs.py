@@ -100,8 +100,9 @@ def test_the_results_are_those_of_the_saved_weights(finished, engine):
     assert list(results) == [
         *("run", "network", "data", "recipe", "seed", "epochs_run", "best_epoch"),
         *("train_accuracy", "validation_accuracy", "test_accuracy"),
-        *("train_errors", "train_images", "validation_errors", "validation_images"),
-        *("test_errors", "test_images", "seconds"),
+        *("train_interval", "train_errors", "train_images"),
+        *("validation_interval", "validation_errors", "validation_images"),
+        *("test_interval", "test_errors", "test_images", "seconds", "diagnosis"),
     ]
     checkpoint = load_checkpoint(finished.folder)
     for name in ("train", "validation", "test"):

@@ -1,6 +1,5 @@
 """`lenet evaluate`: how good weights are on a data set."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,7 @@ import typer
 from lenet.cli.options import SPLITS, Device, Engine, Json, Weights, choice
 from lenet.cli.output import say, show, show_json, show_table
 from lenet.errors import InputError
-from lenet.figures.text import percent
+from lenet.figures.text import percent, percents
 
 if TYPE_CHECKING:
     from lenet.checkpoints import Checkpoint
@@ -62,22 +61,13 @@ def evaluate(
         write_evaluation(figures, checkpoint.network, result, part, scores)
         say(f"figures in {figures}")
     if as_json:
-        show_json(
-            {
-                "weights": weights,
-                "data": splits.name,
-                "split": split,
-                "n_images": result.n_images,
-                "n_errors": result.n_errors,
-                "accuracy": result.accuracy,
-                "per_class": [dataclasses.asdict(one) for one in result.per_class],
-                "confusion": result.confusion.tolist(),
-            }
-        )
+        named = {"weights": weights, "data": splits.name, "split": split}
+        show_json(named | result.to_dict())
         return
     show(
         f"{weights} on {splits.name}, {split}: accuracy {percent(result.accuracy)} "
-        f"± {100 * result.standard_error:.2f}, {result.n_errors:,} of {result.n_images:,} wrong"
+        f"(95 % interval {percents(*result.interval)}), "
+        f"{result.n_errors:,} of {result.n_images:,} wrong"
     )
     _show_evaluation(result)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lenet.cli.options import NETWORKS, Device, Engine, Json, choice, was_given
-from lenet.cli.output import show, show_json
+from lenet.cli.output import complain, show, show_json
 from lenet.cli.progress import EpochTable, Progress
 from lenet.errors import InputError
-from lenet.figures.text import duration, percent
+from lenet.figures.text import duration, percent, percents
 
 if TYPE_CHECKING:
     from lenet.training.recipes import Recipe
@@ -90,6 +90,8 @@ def train(
         show_json(run.results)
     else:
         _show_run(run, progress.seconds)
+    if not run.diagnosis.learned:
+        raise typer.Exit(complain(f"{run.diagnosis.sentence} {run.diagnosis.advice}", 1))
 
 
 def _recipe(name: str) -> "Recipe":
@@ -151,8 +153,8 @@ def _show_run(run: "Run", seconds: float) -> None:
     assert run.state is not None
     test = run.evaluation["test"]
     show(
-        f"test accuracy {percent(test.accuracy)} ± {100 * test.standard_error:.2f} "
-        f"({test.n_errors:,} of {test.n_images:,} images wrong)"
+        f"test accuracy {percent(test.accuracy)} (95 % interval {percents(*test.interval)}), "
+        f"{test.n_errors:,} of {test.n_images:,} wrong"
     )
     show(
         f"validation {percent(run.evaluation['validation'].accuracy)}, "
@@ -163,5 +165,9 @@ def _show_run(run: "Run", seconds: float) -> None:
         f"{duration(run.state.history[-1].elapsed_seconds)} of training, "
         f"{duration(seconds)} in all"
     )
+    if run.diagnosis.learned:  # otherwise it is the last line of all
+        show(run.diagnosis.sentence)
+        if run.diagnosis.advice:
+            show(run.diagnosis.advice)
     show(f"report: {run.folder / 'report.html'}")
     show(f"use it: lenet predict PICTURE --weights {shlex.quote(str(run.folder))}")

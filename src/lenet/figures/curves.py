@@ -9,11 +9,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lenet.figures.style import BEST, MUTED, TRAIN, VALIDATION, heading, new_figure, styled
 from lenet.figures.text import percent
-from lenet.training.history import GAP, Epoch, diagnose, find_gap
+from lenet.training.history import GAP, Epoch, find_gap
 
 
 @styled
-def draw_curves(history: Sequence[Epoch], best_epoch: int) -> Figure:
+def draw_curves(history: Sequence[Epoch], best_epoch: int, sentence: str = "") -> Figure:
     """Loss and accuracy of train and validation, the best epoch marked, the gap named.
 
     Parameters
@@ -22,6 +22,8 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int) -> Figure:
         At least one.
     best_epoch : int
         The epoch whose weights were kept.
+    sentence : str
+        What is to be said of them, below the heading.
     """
     figure = new_figure(6.6)
     best = next(epoch for epoch in history if epoch.epoch == best_epoch)
@@ -34,7 +36,7 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int) -> Figure:
         figure,
         f"Best epoch {best_epoch} of {history[-1].epoch}: "
         f"{shown} accuracy {percent(getattr(best, f'{shown}_accuracy'))}",
-        diagnose(history),
+        sentence,
     )
     grid = figure.add_gridspec(
         2, 1, left=0.105, right=0.845, top=1 - top - 0.055, bottom=0.075, hspace=0.28

@@ -1,9 +1,19 @@
 """How numbers and names are written: in figures, in reports and on the terminal."""
 
+import math
+
+NOTHING = "–"
+"""What stands where nothing was measured."""
+
 
 def percent(share: float) -> str:
-    """0.0314 as "3.14 %"."""
-    return f"{100 * share:.2f} %"
+    """0.0314 as "3.14 %"; "–" for NaN, where nothing was measured."""
+    return NOTHING if math.isnan(share) else f"{100 * share:.2f} %"
+
+
+def percents(low: float, high: float) -> str:
+    """An interval: "97.18 to 99.57 %"."""
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
 
 
 def cautious_percent(share: float) -> str:

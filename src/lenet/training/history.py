@@ -1,4 +1,4 @@
-"""What a training has been through: its epochs, its state, and what its numbers say."""
+"""What a training has been through: its epochs, and its state after one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -97,27 +97,6 @@ class State:
         return self.epoch >= recipe.epochs or (
             recipe.patience is not None and waited >= recipe.patience
         )
-
-
-def diagnose(history: Sequence[Epoch]) -> str:
-    """One sentence on the distance between training and validation at the last epoch."""
-    last, gap = history[-1], find_gap(history)
-    if math.isnan(gap):
-        return "No validation part was held out: nothing says whether it overfits."
-    if overfits(history):
-        lowest = min(history, key=lambda epoch: epoch.validation_loss)
-        return (
-            f"Overfits by {100 * gap:.1f} points: after epoch {lowest.epoch} the validation loss "
-            f"rises from {lowest.validation_loss:.3f} to {last.validation_loss:.3f}."
-        )
-    if gap >= GAP:
-        return f"Training ends {100 * gap:.1f} points ahead of validation, which does not suffer."
-    if gap <= -GAP:
-        return (
-            f"Validation ends {-100 * gap:.1f} points ahead of training, "
-            f"which is measured while learning and on distorted images, if there are any."
-        )
-    return "Training and validation end together."
 
 
 def overfits(history: Sequence[Epoch]) -> bool:

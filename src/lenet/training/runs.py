@@ -35,6 +35,7 @@ from lenet.evaluation import Evaluation, evaluate
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
+from lenet.training.diagnosis import Diagnosis, diagnose
 from lenet.training.history import Epoch, State
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe, default_recipe
@@ -71,8 +72,8 @@ class Run:
         After the last epoch on disk; None before the first.
     results : dict or None
         Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, seconds, and by the
-        best weights, for train, validation and test: accuracy (a fraction), errors, images
-        (counts).
+        best weights, for train, validation and test: accuracy (a fraction), its 95 % interval,
+        errors, images (counts); and the diagnosis.
     evaluation : dict of str to Evaluation
         By the best weights, of train, validation and test, once `finish_run` has returned it;
         before that empty.
@@ -91,6 +92,13 @@ class Run:
     results: dict[str, Any] | None = None
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
     test_scores: NDArray[np.float32] | None = None
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What the numbers say; RunError before `finish_run` has returned it."""
+        if self.state is None or not self.evaluation:
+            raise RunError(f"{self.folder} is not finished: finish_run returns it finished")
+        return diagnose(self.state.history, self.recipe, self.evaluation)
 
 
 def create_run(
@@ -254,6 +262,7 @@ def finish_run(
             "seed": run.recipe.seed,
             **metrics,
             "seconds": round(state.history[-1].elapsed_seconds, 3),
+            "diagnosis": dataclasses.asdict(run.diagnosis),
         }
         run = dataclasses.replace(run, results=results)
         _write_settings(run)  # last: only now the run is finished
@@ -280,7 +289,11 @@ def _metrics(evaluation: Mapping[str, Evaluation]) -> dict[str, Any]:
     """The counts of every part, and the fractions that are made of them."""
     metrics: dict[str, Any] = {f"{name}_accuracy": e.accuracy for name, e in evaluation.items()}
     for name, each in evaluation.items():
-        metrics |= {f"{name}_errors": each.n_errors, f"{name}_images": each.n_images}
+        metrics |= {
+            f"{name}_interval": list(each.interval),
+            f"{name}_errors": each.n_errors,
+            f"{name}_images": each.n_images,
+        }
     return metrics
 
 
