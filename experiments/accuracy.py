@@ -50,7 +50,7 @@ def main() -> None:
     recipe = (
         find_recipe(arguments.recipe)
         if arguments.recipe
-        else default_recipe(arguments.network, splits.preparation, len(splits.train))
+        else default_recipe(arguments.network, splits)
     )
     if arguments.epochs:
         recipe = dataclasses.replace(recipe, epochs=arguments.epochs)

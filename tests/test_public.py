@@ -126,7 +126,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     Image.fromarray(picture).save("photo.jpg")
     recipe, estimator = lenet.default_recipe, lenet.LeNetClassifier
     monkeypatch.setattr(
-        lenet, "default_recipe", lambda name: dataclasses.replace(recipe(name), epochs=1)
+        lenet, "default_recipe", lambda *of: dataclasses.replace(recipe(*of), epochs=1)
     )
     monkeypatch.setattr(
         lenet, "LeNetClassifier", lambda **options: estimator(epochs=1, engine="torch", **options)

@@ -16,6 +16,22 @@ class InputError(LenetError, ValueError):
     exit_code = 2
 
 
+class SettingError(InputError):
+    """A number or a choice that a training is made with is out of its range.
+
+    Parameters
+    ----------
+    name : str
+        The field of the recipe, the option of the network or the limit of the distortions.
+    problem : str
+        What it must be and what it is; the message is the name and this.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+
 class ShapeError(InputError):
     """An array has a shape that the network or the function does not take."""
 

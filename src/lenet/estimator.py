@@ -156,7 +156,7 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             sha256="",
         )
         if self.recipe is None:
-            recipe = default_recipe(self.network, splits.preparation, len(splits.train))
+            recipe = default_recipe(self.network, splits)
         else:
             recipe = find_recipe(self.recipe)
         wishes: dict[str, Any] = {

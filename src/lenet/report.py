@@ -25,17 +25,19 @@ from lenet.networks.frame import LeNet
 from lenet.training.diagnosis import Diagnosis
 from lenet.training.history import Epoch
 from lenet.training.recipes import Recipe
-from lenet.training.runs import Run, create_run, finish_run
+from lenet.training.run import Run
+from lenet.training.runs import create_run, finish_run
 
 
 def train_run(
     data: str | Path = "digits",
     network: str = "modern",
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     *,
+    validation: int | float | None = None,
     changes: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
+    name: str | None = None,
     engine: Engine | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int], None] | None = None,
@@ -45,7 +47,7 @@ def train_run(
 
     Parameters
     ----------
-    data, network, recipe, changes, options, out, engine
+    data, network, recipe, validation, changes, out, name, engine
         As `lenet.training.runs.create_run`.
     on_epoch, on_step, on_progress
         As `lenet.training.runs.finish_run`.
@@ -61,7 +63,14 @@ def train_run(
         As those two and `write_report`.
     """
     run = create_run(
-        data, network, recipe, changes=changes, options=options, out=out, engine=engine
+        data,
+        network,
+        recipe,
+        validation=validation,
+        changes=changes,
+        out=out,
+        name=name,
+        engine=engine,
     )
     run = finish_run(run, on_epoch, on_step, on_progress)
     write_report(run)

@@ -15,15 +15,18 @@ from lenet.cli import options
 def test_the_names_in_the_options_are_those_of_the_library():
     from lenet import engines
     from lenet.networks import NETWORKS
+    from lenet.training.recipes import RECIPES
 
     assert tuple(NETWORKS) == options.NETWORKS
+    assert tuple(RECIPES) == options.RECIPES
     assert engines.ENGINES == options.ENGINES
     assert engines.DEVICES == options.DEVICES
 
 
 @pytest.mark.parametrize(
     "command", [[], *([name] for name in ("train", "evaluate", "predict", "summary", "models",
-                                          "bench", "reproduce", "data")), ["data", "get"]]
+                                          "recipes", "bench", "reproduce", "data")),
+                ["data", "get"]]
 )  # fmt: skip
 def test_help(lenet_command, command):
     result = lenet_command(*command, "--help")
@@ -43,7 +46,7 @@ def test_nothing_asked_shows_help(lenet_command, command, offered):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("trian", "Did you mean 'train'"),
+        ("trian", "did you mean 'train'? (see lenet --help)"),
         ("train --epoch 3", "--epochs"),
         ("train --network modrn", "did you mean 'modern'"),
         ("train --engine fuzed", "did you mean 'fused'"),
@@ -55,7 +58,25 @@ def test_nothing_asked_shows_help(lenet_command, command, offered):
         ("evaluate", "--weights"),
         ("predict", "PICTURE"),
         ("train extra", "extra"),
-        ("train --epochs many", "integer"),
+        ("train --epochs many", "--epochs must be a whole number, got 'many'"),
+        ("train --learning-rate fast", "--learning-rate must be a number, got 'fast'"),
+        ("train --learning-rate -1", "--learning-rate must be a finite number greater than 0, got"),
+        ("train --epochs 0", "--epochs must be a whole number of at least 1, got 0"),
+        ("train --set dropout", "NAME=VALUE"),
+        ("train --set dropuot=0.1", "did you mean 'dropout'"),
+        ("train --set dropout=much", "--set dropout must be a number, got 'much'"),
+        ("train --set dropout=2", "--set dropout must be at least 0 and less than 1, got 2.0"),
+        ("train --set network.batch_norm=2", "batch_norm must be true or false, got '2'"),
+        ("train --set distortions.rotation=1", "did you mean 'rotate'"),
+        ("train --set rotate=-1", "--set rotate must be finite and not negative, got -1.0"),
+        ("train --set activation=rellu", "did you mean 'relu'"),
+        ("train --network tutorial --set dropout=0.1", "network modern has it"),
+        ("train --epochs 2 --set epochs=3", "given twice: by --epochs and by --set epochs"),
+        ("train --validation 1.5", "--validation must be a fraction"),
+        ("train --validation 1500", "hold out fewer"),
+        ("train --name a/b", "--name must be the name of a folder"),
+        ("train --name .", "--name must be the name of a folder"),
+        ("recipes tunde", "did you mean 'tuned'"),
     ],
 )
 def test_near_misses_get_a_suggestion_in_one_line(lenet_command, line, hint, tmp_path, monkeypatch):

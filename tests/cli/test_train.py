@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -155,3 +156,37 @@ def test_ctrl_c_leaves_130_and_says_how_to_go_on(lenet_command, tmp_path):
     assert result.json["run"] == str(folder)
     assert "going on after epoch" in result.err
     assert (folder / "report.html").is_file()
+
+
+def test_a_run_s_command_trains_the_same_again(lenet_command, tmp_path):
+    """All that was changed is in it, and nothing else."""
+    asked = [
+        "train", "--recipe", "digit-small", "--validation", "0", "--epochs", "1", "--set",
+        "activation=tanh", "--set", "rotate=0.1", "--set", "network.batch_norm=true", "--seed", "3",
+        "--set", "optimizer=sgd", "--engine", "torch",
+    ]  # fmt: skip
+    found = []
+    for name in ("asked", "again"):
+        result = lenet_command(*asked, "--out", tmp_path, "--name", name, "--json")
+        assert result.code == 0, result.err
+        assert result.json["run"] == str(tmp_path / name)
+        assert result.json["validation_accuracy"] is None
+        found.append(json.loads((tmp_path / name / "run.json").read_text("utf-8")))
+        asked = shlex.split(found[-1]["command"])[1:]
+    first, second = ({k: v for k, v in each.items() if k != "results"} for each in found)
+    assert first == second
+    assert first["options"]["activation"] == "tanh"
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("asked", "again")]
+    assert weights[0] == weights[1]
+    assert "patience" not in first["command"]
+
+
+def test_the_recipes_are_listed(lenet_command):
+    result = lenet_command("recipes")
+    assert result.code == 0
+    for name in ("article", "digit-small", "minibatch"):
+        assert name in result.out
+    assert lenet_command("recipes", "--json").json["article"]["epochs"] == 20
+    one = lenet_command("recipes", "digit")
+    assert "distortions.rotate" in one.out
+    assert lenet_command("recipes", "digit", "--json").json["distortions"]["rotate"] == 0.2

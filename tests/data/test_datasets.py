@@ -74,7 +74,7 @@ def test_the_validation_fraction_is_obeyed(fraction, size, digits):
     assert set(splits.train.labels) == set(range(10))
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1, 1.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan"), float("inf")])
 def test_impossible_fractions_are_refused(fraction):
     with pytest.raises(DataError, match="fraction from 0 to below 1"):
         load_dataset("digits", validation=fraction)
@@ -110,3 +110,13 @@ def test_researchers_may_train_on_all_of_mnist(mnist):
 def test_no_folder_is_one_clear_error(name):
     with pytest.raises(DataError):
         load_dataset(name)
+
+
+def test_validation_may_be_a_number_of_images():
+    assert len(load_dataset("digits", validation=100).validation) == 100
+    assert len(load_dataset("digits", validation=0).validation) == 0
+    with pytest.raises(DataError, match="hold out fewer"):
+        load_dataset("digits", validation=10_000)
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(DataError, match="a fraction from 0 to below 1, or a whole number"):
+            load_dataset("digits", validation=wrong)

@@ -10,9 +10,17 @@ import pytest
 from lenet.checkpoints import load_checkpoint
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PREPARATIONS
+from lenet.data.splits import Split, Splits
 from lenet.errors import InputError
-from lenet.networks import NETWORKS
-from lenet.training.recipes import RECIPES, SMALL, Recipe, default_recipe, find_recipe
+from lenet.networks import NETWORKS, build_network
+from lenet.training.recipes import (
+    PURPOSES,
+    RECIPES,
+    SMALL,
+    Recipe,
+    default_recipe,
+    find_recipe,
+)
 
 
 def test_the_articles_recipe_is_the_articles():
@@ -92,15 +100,31 @@ def test_an_unknown_name_gets_a_suggestion():
         default_recipe("modrn")
 
 
+def a_set(n_images, preparation):
+    some = Split(np.zeros((n_images, 28, 28), np.uint8), np.zeros(n_images, np.int64))
+    return Splits("some", some, some, some, ("a", "b"), preparation, "")
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("preparation", PREPARATIONS)
 def test_every_network_has_a_default(network, preparation):
-    large = default_recipe(network, preparation, SMALL)
-    assert large == default_recipe(network, preparation)
-    small = default_recipe(network, preparation, SMALL - 1)
+    large = default_recipe(network, a_set(SMALL, preparation))
+    small = default_recipe(network, a_set(SMALL - 1, preparation))
+    assert small == RECIPES[f"{large.name}-small"]
     assert small.batch_size <= large.batch_size
     if network == "modern":
         assert large.distortions.flip == (preparation == "garment")  # no digit is mirrored
+    if preparation == "digit":
+        assert large == default_recipe(network)
+
+
+def test_a_network_will_do_for_its_name():
+    splits = a_set(100, "plain")
+    assert default_recipe(build_network("modern"), splits) == default_recipe("modern", splits)
+
+
+def test_every_recipe_says_what_it_is_for():
+    assert set(PURPOSES) == set(RECIPES)
 
 
 def test_no_default_for_what_is_no_network():

@@ -22,7 +22,7 @@ from lenet.data.distortions import Distortions
 from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
-from lenet.training import runs, states
+from lenet.training import folders, runs, states
 from lenet.training.recipes import Recipe
 from lenet.training.runs import create_run, finish_run, open_run
 
@@ -229,7 +229,7 @@ def test_every_write_can_be_the_last(tmp_path, engine, monkeypatch):
             written.append(path)
 
         with monkeypatch.context() as patch:
-            for module in (runs, states, checkpoints):
+            for module in (runs, folders, states, checkpoints):
                 patch.setattr(module, "write_atomic", dying)
             with contextlib.suppress(SystemExit):
                 run = finish_run(run)
@@ -378,4 +378,49 @@ def test_no_arguments_are_enough(tmp_path, monkeypatch, engine):
     monkeypatch.setattr(runs, "select_engine", lambda: engine)
     run = create_run()
     assert run.folder.resolve() == tmp_path / "runs" / "digits-modern-1"
-    assert chosen == [("modern", "digit", len(run.splits.train))]
+    assert chosen == [("modern", run.splits)]
+
+
+def test_all_images_can_be_learnt_from(tmp_path, engine):
+    """Nothing chooses then: the last epoch is kept, whatever stops the run in between."""
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    begin = functools.partial(
+        create_run, "digits", "modern", recipe, validation=0, out=tmp_path, engine=engine
+    )
+    whole = finish_run(begin())
+    assert len(whole.splits.validation) == 0
+    assert whole.results["best_epoch"] == 2
+    assert whole.results["validation_accuracy"] is None
+    assert whole.results["validation_errors"] == whole.results["validation_images"] == 0
+    assert set(whole.evaluation) == {"train", "test"}
+    other = begin()
+    with pytest.raises(KeyboardInterrupt):
+        finish_run(other, stop_after(1))
+    opened = open_run(other.folder)
+    assert len(opened.splits.validation) == 0
+    assert np.isnan(opened.state.best.validation_accuracy)
+    finish_run(opened)
+    assert sha256(other.folder) == sha256(whole.folder)
+
+
+def test_a_number_of_images_chooses(tmp_path, engine):
+    run = create_run("digits", "modern", RECIPE, validation=50, out=tmp_path, engine=engine)
+    assert len(run.splits.validation) == len(open_run(run.folder).splits.validation) == 50
+
+
+def test_a_run_can_be_given_a_name(tmp_path, engine):
+    begin = functools.partial(create_run, "digits", "modern", RECIPE, out=tmp_path, engine=engine)
+    assert begin(name="first try").folder == tmp_path / "first try"
+    with pytest.raises(RunError, match=r"is there already.*--resume '.*first try'"):
+        begin(name="first try")
+    for name in ("", "..", "a/b", "a\\b", "a\nb", "-x", " a"):
+        with pytest.raises(InputError, match="name of a folder"):
+            begin(name=name)
+
+
+def test_changes_reach_the_recipe_and_the_network(tmp_path, engine):
+    changes = {"epochs": 1, "distortions.rotate": 0.1, "dropout": 0.5}
+    run = create_run("digits", "modern", RECIPE, changes=changes, out=tmp_path, engine=engine)
+    assert (run.recipe.epochs, run.recipe.distortions.rotate) == (1, 0.1)
+    assert run.network.options["dropout"] == 0.5
+    assert open_run(run.folder).network.options == run.network.options

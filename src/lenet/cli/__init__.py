@@ -9,14 +9,15 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from lenet.cli import data, evaluate, export, inspect, measure, predict, train
+from lenet.cli import data, evaluate, export, inspect, measure, predict, recipes, train
 from lenet.cli.output import complain, say_warnings
 from lenet.errors import InputError, LenetError
 
@@ -35,6 +36,7 @@ app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(inspect.summary)
 app.command()(inspect.models)
+app.command()(recipes.recipes)
 app.command()(measure.bench)
 app.command()(measure.reproduce)
 app.add_typer(data.app, name="data")
@@ -108,5 +110,18 @@ def _run(arguments: list[str]) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "lenet"
-    message = error.format_message().strip().rstrip(".")
-    return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+    message = _wrong_number(error) or error.format_message().strip().rstrip(".")
+    message = message.replace(". Did you mean", "; did you mean")
+    message = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", message)
+    return f"{message[:1].lower()}{message[1:]} (see {path} --help)"
+
+
+def _wrong_number(error: typer.TyperException) -> str | None:
+    """What is to be said of a text that is not the number an option takes: typer omits the text."""
+    wrong: Any = error.__cause__  # pydantic's, which is typer's affair
+    flag = getattr(getattr(error, "param", None), "opts", ["an argument"])[0]
+    for what, kind in (("int_parsing", "a whole number"), ("float_parsing", "a number")):
+        for each in wrong.errors() if hasattr(wrong, "errors") else ():
+            if each["type"] == what:
+                return f"{flag} must be {kind}, got {each['input']!r}"
+    return None

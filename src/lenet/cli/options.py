@@ -11,6 +11,10 @@ from lenet.errors import suggestion
 NETWORKS = ("tutorial", "modern", "lecun1998")
 ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
+RECIPES = (
+    *("article", "tuned", "tuned-small", "digit", "garment", "plain"),
+    *("digit-small", "garment-small", "plain-small", "minibatch", "minibatch-small"),
+)
 SPLITS = ("train", "validation", "test")
 
 

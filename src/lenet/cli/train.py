@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import NETWORKS, Device, Engine, Json, choice, was_given
+from lenet.cli.options import NETWORKS, RECIPES, Device, Engine, Json, choice, was_given
 from lenet.cli.output import complain, show, show_json
 from lenet.cli.progress import EpochTable, Progress
+from lenet.cli.settings import as_typed, read_amount, read_changes
 from lenet.errors import InputError
 from lenet.figures.text import duration, percent, percents
 
 if TYPE_CHECKING:
-    from lenet.training.recipes import Recipe
-    from lenet.training.runs import Run
+    from lenet.training.run import Run
 
 
 def train(
@@ -30,7 +30,21 @@ def train(
     network: Annotated[str, choice("--network", NETWORKS, "Which LeNet-5.")] = "modern",
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="A named recipe; by default the network's.", metavar="NAME"),
+        typer.Option(
+            "--recipe",
+            help=f"How to train: {', '.join(RECIPES)} (see lenet recipes); by default the "
+            "network's for such data.",
+            metavar="NAME",
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            "--validation",
+            help="How much of the training images chooses the best epoch; 0: all are learnt from, "
+            "and the last epoch is kept.",
+            metavar="FRACTION|N",
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Images a step.")] = None,
@@ -44,11 +58,24 @@ def train(
         int | None,
         typer.Option("--patience", help="Stop after so many epochs without a better one."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other number of the recipe or option of the network, such as dropout=0.2, "
+            "activation=tanh, rotate=0.1; may be given again.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
     engine: Engine = "auto",
     device: Device = "auto",
     out: Annotated[
         Path, typer.Option("--out", help="Where the run folder is made.", metavar="DIR")
     ] = Path("runs"),
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="The run folder's name.", metavar="NAME"),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -70,21 +97,25 @@ def train(
             chosen = was_given(context, "engine") or was_given(context, "device")
             run = runs.open_run(resume, engine=select_engine(engine, device) if chosen else None)
         else:
-            changes = {
+            flags = {
                 "epochs": epochs,
                 "batch_size": batch_size,
                 "learning_rate": learning_rate,
                 "seed": seed,
                 "patience": patience,
             }
-            run = runs.create_run(
-                data,
-                network,
-                out=out,
-                engine=select_engine(engine, device),
-                recipe=_recipe(recipe) if recipe is not None else None,
-                changes={name: value for name, value in changes.items() if value is not None},
-            )
+            changes, typed = read_changes(flags, settings or [], network)
+            with as_typed({**typed, "name": "--name"}):
+                run = runs.create_run(
+                    data,
+                    network,
+                    recipe,
+                    validation=None if validation is None else read_amount(validation),
+                    changes=changes,
+                    out=out,
+                    name=name,
+                    engine=select_engine(engine, device),
+                )
         run = _finish(run, progress)
     if as_json:
         show_json(run.results)
@@ -92,17 +123,6 @@ def train(
         _show_run(run, progress.seconds)
     if not run.diagnosis.learned:
         raise typer.Exit(complain(f"{run.diagnosis.sentence} {run.diagnosis.advice}", 1))
-
-
-def _recipe(name: str) -> "Recipe":
-    from lenet.training.recipes import find_recipe
-
-    if name == "paper":
-        raise InputError(
-            "recipe 'paper' learns one pattern at a time, sixteen networks side by side: "
-            "run it with lenet reproduce; lenet train has 'minibatch' for the same network"
-        )
-    return find_recipe(name)
 
 
 def _refuse_other_settings(context: typer.Context, resume: Path) -> None:

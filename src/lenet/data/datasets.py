@@ -25,7 +25,7 @@ _TEST_SEED = 1998  # which images test is not for the user's seed to choose
 
 
 def load_dataset(
-    name_or_folder: str | Path, *, validation: float | None = None, seed: int = 0
+    name_or_folder: str | Path, *, validation: int | float | None = None, seed: int = 0
 ) -> Splits:
     """Load a data set into memory and split it.
 
@@ -34,9 +34,10 @@ def load_dataset(
     name_or_folder : str or Path
         A name in `DATASETS`; or a folder with one subfolder of pictures per class, or with
         `train` and optionally `validation` (or `val`) and `test` folders of such subfolders.
-    validation : float, optional
-        The fraction of the training part held out for validation, 0 ≤ fraction < 1, drawn
-        stratified. By default 5,000 images of MNIST and Fashion-MNIST, a tenth elsewhere.
+    validation : int or float, optional
+        How much of the training part is held out for validation, drawn stratified: a number of
+        images, or a fraction, 0 ≤ fraction < 1. With 0 all of it is learnt from. By default 5,000
+        images of MNIST and Fashion-MNIST, a tenth elsewhere.
     seed : int
         Which training images are held out. The test part never depends on it: it is the published
         one, the folder's own, or a fixed stratified fifth when neither exists.
@@ -57,8 +58,8 @@ def load_dataset(
     Files are looked for in `$LENET_DATA/<name>/`, then in the user's cache (`$LENET_CACHE`, else
     the system's place for caches), then downloaded into the cache.
     """
-    if validation is not None and not 0 <= validation < 1:
-        raise DataError(f"validation is {validation}; it is a fraction from 0 to below 1")
+    if validation is not None:
+        _check_amount(validation)
     if not isinstance(name_or_folder, Path) and name_or_folder in DATASETS:
         dataset = DATASETS[name_or_folder]
         splits = _load_known(dataset, validation, seed)
@@ -67,6 +68,16 @@ def load_dataset(
         return _load_folder(_existing_folder(name_or_folder), validation, seed)
     except OSError as error:
         raise DataError(f"{name_or_folder} cannot be read: {error.strerror}") from error
+
+
+def _check_amount(validation: int | float) -> None:
+    """Refuse what is neither a number of images nor a fraction."""
+    count = isinstance(validation, int) and validation >= 0
+    if isinstance(validation, bool) or not (count or 0 <= validation < 1):
+        raise DataError(
+            f"validation is {validation}; it is a fraction from 0 to below 1, or a whole number "
+            f"of images"
+        )
 
 
 def _load_known(dataset: Dataset, validation: float | None, seed: int) -> Splits:
@@ -95,7 +106,7 @@ def _add_drawn(splits: Splits, count: int) -> Splits:
 def _load_folder(folder: Path, validation: float | None, seed: int) -> Splits:
     folders = find_parts(folder)
     if validation is not None and "validation" in folders:
-        raise DataError(f"{folder} has its own validation part; leave the fraction out")
+        raise DataError(f"{folder} has its own validation part; leave validation out")
     class_names, parts = read_parts(folders)
     fraction = VALIDATION_FRACTION if validation is None else validation
     splits = _complete(folder.resolve().name, parts, fraction, seed, class_names, "plain")
@@ -133,6 +144,11 @@ def _complete(
     if "validation" in parts:
         held_out = parts["validation"]
     else:
+        if validation >= len(train):
+            raise DataError(
+                f"validation is {validation:,} images of the {len(train):,} there are to learn "
+                f"from; hold out fewer"
+            )
         train, held_out = hold_out(train, validation, seed)
     return Splits(
         name=name,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE, check_ink
-from lenet.errors import InputError, ShapeError
+from lenet.errors import InputError, SettingError, ShapeError
 
 CENTRE = (PADDED_SIZE - 1) / 2
 """Row and column of the frame's centre: what scaling, rotation and shear leave in place."""
@@ -57,11 +57,11 @@ class Distortions:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{field.name} is {value}; it must be finite and not negative")
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+                raise SettingError(field.name, f"must be finite and not negative, got {value!r}")
         for name in ("scale", "squeeze"):
             if getattr(self, name) >= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it is a fraction below 1")
+                raise SettingError(name, f"must be a fraction below 1, got {getattr(self, name)}")
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw one distortion for each of `n` images.

@@ -13,7 +13,7 @@ NETWORKS: dict[str, type[LeNet]] = {
     network.name: network for network in (Tutorial, Modern, LeCun1998)
 }
 
-__all__ = ["LAYERS", "NETWORKS", "LeNet", "LeNet5", "build_network"]
+__all__ = ["LAYERS", "NETWORKS", "LeNet", "LeNet5", "build_network", "list_options"]
 
 
 def build_network(name: str, num_classes: int = 10, **options: Any) -> LeNet:
@@ -36,13 +36,28 @@ def build_network(name: str, num_classes: int = 10, **options: Any) -> LeNet:
     InputError
         When the name or an option is unknown, or a value is out of range.
     """
-    if name not in NETWORKS:
-        hint = suggestion(name, NETWORKS)
-        raise InputError(f"network {name!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
-    network = NETWORKS[name]
-    known = set(inspect.signature(network).parameters) - {"num_classes"}
-    unknown = sorted(set(options) - known)
+    known = list_options(name)
+    unknown = sorted(set(options) - set(known))
     if unknown:
         takes = f"takes {', '.join(sorted(known))}" if known else "takes no options"
         raise InputError(f"{name} has no option {', '.join(unknown)}; it {takes}")
-    return network(num_classes, **options)
+    return NETWORKS[name](num_classes, **options)
+
+
+def list_options(name: str) -> dict[str, inspect.Parameter]:
+    """What a network can be built with beside its number of classes: each option as declared.
+
+    Parameters
+    ----------
+    name : {"tutorial", "modern", "lecun1998"}
+
+    Raises
+    ------
+    InputError
+        When the name is unknown.
+    """
+    if name not in NETWORKS:
+        hint = suggestion(name, NETWORKS)
+        raise InputError(f"network {name!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
+    parameters = inspect.signature(NETWORKS[name]).parameters
+    return {option: p for option, p in parameters.items() if option != "num_classes"}

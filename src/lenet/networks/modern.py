@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lenet.errors import InputError, suggestion
+from lenet.errors import SettingError, suggestion
 from lenet.networks import frame, layers
 from lenet.networks.layers import ACTIVATIONS, Subsampling
 
@@ -45,9 +45,9 @@ class Modern(frame.LeNet):
         ):
             if choice not in known:
                 hint = suggestion(choice, known)
-                raise InputError(f"{what} {choice!r} is unknown; use {', '.join(known)}{hint}")
+                raise SettingError(what, f"{choice!r} is unknown; use {', '.join(known)}{hint}")
         if not 0 <= dropout < 1:
-            raise InputError(f"dropout must be at least 0 and less than 1, got {dropout}")
+            raise SettingError("dropout", f"must be at least 0 and less than 1, got {dropout}")
         super().__init__(
             num_classes,
             {

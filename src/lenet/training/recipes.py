@@ -5,18 +5,19 @@ import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lenet.data.distortions import Distortions
-from lenet.data.preprocessing import PAPER_1998, Preparation, Preprocessing
+from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.data.splits import Splits
-from lenet.errors import InputError, suggestion
-from lenet.networks import NETWORKS
+from lenet.errors import InputError, SettingError, suggestion
+from lenet.networks import NETWORKS, LeNet
 from lenet.networks.initialization import SCHEMES
 
 SMALL = 10_000
 """Training images below which a set gets smaller batches and more epochs."""
 
+_FEW = "-small"
 _LOSS = "cross-entropy"
 _NO_DISTORTIONS = Distortions()
 _CHOICES = {
@@ -87,8 +88,8 @@ class Recipe:
             value = getattr(self, field)
             if value not in choices:
                 hint = suggestion(str(value), choices)
-                raise InputError(
-                    f"{field} {value!r} is unknown; use one of {', '.join(choices)}{hint}"
+                raise SettingError(
+                    field, f"{value!r} is unknown; use one of {', '.join(choices)}{hint}"
                 )
         self._whole("batch_size", 1)
         self._whole("epochs", 1)
@@ -103,7 +104,7 @@ class Recipe:
     def _whole(self, field: str, least: int) -> None:
         value = getattr(self, field)
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-            raise InputError(f"{field} must be a whole number of at least {least}, got {value!r}")
+            raise SettingError(field, f"must be a whole number of at least {least}, got {value!r}")
         object.__setattr__(self, field, int(value))  # a NumPy integer would not go into JSON
 
     def _real(self, field: str, constraint: str, holds: Any) -> None:
@@ -114,7 +115,7 @@ class Recipe:
             or not math.isfinite(value)
             or not holds(value)
         ):
-            raise InputError(f"{field} must be a finite number {constraint}, got {value!r}")
+            raise SettingError(field, f"must be a finite number {constraint}, got {value!r}")
         object.__setattr__(self, field, float(value))
 
     def preprocessing(self, splits: Splits) -> Preprocessing:
@@ -174,7 +175,7 @@ def _small(recipe: Recipe, epochs: int) -> Recipe:
     """For some thousand images: as many steps as a learner's patience allows."""
     return dataclasses.replace(
         recipe,
-        name=f"{recipe.name}-small",
+        name=f"{recipe.name}{_FEW}",
         batch_size=32,
         epochs=epochs,
         weight_average=0.99 if recipe.weight_average else 0.0,
@@ -218,9 +219,22 @@ RECIPES: dict[str, Recipe] = {
         _small(_MINIBATCH, 30),
     )
 }
-"""The named recipes: ``article`` and ``tuned`` for the tutorial network, ``digit``, ``garment`` and
-``plain`` for the modern one by what the pictures show, ``minibatch`` for the 1998 one; ``…-small``
-for sets of fewer than 10,000 training images. Any of them runs on any network."""
+"""The named recipes; any of them runs on any network."""
+
+PURPOSES = {
+    "article": "tutorial, as the article trains it",
+    "tuned": "tutorial",
+    "digit": "modern on digits",
+    "garment": "modern on garments",
+    "plain": "modern on other pictures",
+    "minibatch": "lecun1998",
+}
+"""What each is the recipe for. Most have a ``…-small`` for few images: that of `default_recipe`."""
+PURPOSES |= {
+    name: f"{PURPOSES[name.removesuffix(_FEW)]}, fewer than {SMALL:,} images"
+    for name in RECIPES
+    if name.endswith(_FEW)
+}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -231,24 +245,27 @@ def find_recipe(name: str) -> Recipe:
     InputError
         When there is none of that name; a near miss is suggested.
     """
+    if name == "paper":
+        raise InputError(
+            "recipe 'paper' learns one pattern at a time, sixteen networks side by side: "
+            "run it with lenet reproduce; lenet train has 'minibatch' for the same network"
+        )
     if name not in RECIPES:
         hint = suggestion(name, RECIPES)
         raise InputError(f"recipe {name!r} is unknown; use one of {', '.join(RECIPES)}{hint}")
     return RECIPES[name]
 
 
-def default_recipe(
-    network: str, preparation: Preparation = "digit", n_images: int | None = None
-) -> Recipe:
+def default_recipe(network: str | LeNet, splits: Splits | None = None) -> Recipe:
     """The recipe a network is trained with when none is named.
 
     Parameters
     ----------
-    network : {"tutorial", "modern", "lecun1998"}
-    preparation : {"digit", "garment", "plain"}
-        What the pictures show: a garment may be mirrored, a digit may not.
-    n_images : int, optional
-        Training images; fewer than `SMALL` take a ``…-small`` recipe.
+    network : {"tutorial", "modern", "lecun1998"} or LeNet
+    splits : Splits, optional
+        What it is to learn. What the pictures show has a say (a garment may be mirrored, a digit
+        may not), and so has how many there are: fewer than `SMALL` training images take a
+        ``…-small`` recipe. A large set of digits when not given.
 
     Returns
     -------
@@ -259,16 +276,11 @@ def default_recipe(
     InputError
         When the network is unknown.
     """
-    names: dict[str, Literal["tuned", "minibatch"] | Preparation] = {
-        "tutorial": "tuned",
-        "modern": preparation,
-        "lecun1998": "minibatch",
-    }
-    if network not in names:
-        hint = suggestion(network, NETWORKS)
-        raise InputError(f"network {network!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
-    name = names[network]
-    small = f"{name}-small"
-    return RECIPES[
-        small if n_images is not None and n_images < SMALL and small in RECIPES else name
-    ]
+    kind = network.name if isinstance(network, LeNet) else network
+    preparation = "digit" if splits is None else splits.preparation
+    names = {"tutorial": "tuned", "modern": preparation, "lecun1998": "minibatch"}
+    if kind not in names:
+        hint = suggestion(kind, NETWORKS)
+        raise InputError(f"network {kind!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
+    few = splits is not None and len(splits.train) < SMALL
+    return RECIPES[f"{names[kind]}{_FEW}" if few else names[kind]]

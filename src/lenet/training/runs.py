@@ -1,20 +1,14 @@
 """The run folder: a training on disk that can be interrupted at any moment and continued."""
 
-import contextlib
 import csv
 import dataclasses
 import io
-import json
-import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lenet.checkpoints import (
     MODEL_FILE,
@@ -22,93 +16,46 @@ from lenet.checkpoints import (
     check_class_names,
     describe_origin,
     load_checkpoint,
-    read_bounded,
     save_checkpoint,
 )
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
-from lenet.data.preprocessing import Preprocessing
-from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
-from lenet.errors import CheckpointError, DataError, InputError, RunError
+from lenet.errors import DataError, InputError, RunError
 from lenet.evaluation import Evaluation, evaluate
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
-from lenet.training.diagnosis import Diagnosis, diagnose
+from lenet.training.changes import change_recipe, split_changes
+from lenet.training.folders import (
+    SETTINGS_FILE,
+    STATE_FOLDER,
+    check_name,
+    locked,
+    make_folder,
+    read_settings,
+    remove_leftovers,
+    write_settings,
+)
 from lenet.training.history import Epoch, State
 from lenet.training.loop import train
-from lenet.training.recipes import Recipe, default_recipe
+from lenet.training.recipes import Recipe, default_recipe, find_recipe
+from lenet.training.run import Run
 from lenet.training.states import read_state, write_state
 
-SETTINGS_FILE = "run.json"
 HISTORY_FILE = "history.csv"
-STATE_FOLDER = "state"
 PARTS = ("train", "validation", "test")
-
-_FORMAT = 1
-_LOCK = "lock"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training with a folder of its own.
-
-    Parameters
-    ----------
-    folder : Path
-        ``<data>-<network>-<n>``: `model.safetensors` (the best weights so far), `history.csv`,
-        `run.json` (its settings, at the end also the results), `state/` (for continuing).
-    source : str
-        The data set's name, or the absolute path of its folder.
-    splits : Splits
-    network : LeNet
-        With the best weights once the run is finished.
-    recipe : Recipe
-    preprocessing : Preprocessing
-        What the recipe does with these splits.
-    engine : Engine
-    state : State or None
-        After the last epoch on disk; None before the first.
-    results : dict or None
-        Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, seconds, and by the
-        best weights, for train, validation and test: accuracy (a fraction), its 95 % interval,
-        errors, images (counts); and the diagnosis.
-    evaluation : dict of str to Evaluation
-        By the best weights, of train, validation and test, once `finish_run` has returned it;
-        before that empty.
-    test_scores : (N, classes) float32 or None
-        What ``evaluation["test"]`` was made of.
-    """
-
-    folder: Path
-    source: str
-    splits: Splits
-    network: LeNet
-    recipe: Recipe
-    preprocessing: Preprocessing
-    engine: Engine
-    state: State | None = None
-    results: dict[str, Any] | None = None
-    evaluation: dict[str, Evaluation] = field(default_factory=dict)
-    test_scores: NDArray[np.float32] | None = None
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        """What the numbers say; RunError before `finish_run` has returned it."""
-        if self.state is None or not self.evaluation:
-            raise RunError(f"{self.folder} is not finished: finish_run returns it finished")
-        return diagnose(self.state.history, self.recipe, self.evaluation)
 
 
 def create_run(
     data: str | Path = "digits",
     network: str = "modern",
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     *,
+    validation: int | float | None = None,
     changes: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
+    name: str | None = None,
     engine: Engine | None = None,
 ) -> Run:
     """Load the data and make a folder with the settings; nothing is trained yet.
@@ -118,14 +65,18 @@ def create_run(
     data : str or Path
         A name in `lenet.data.catalogue.DATASETS`, or a folder of pictures.
     network : str
-    recipe : Recipe, optional
-        The network's default for such data when not given.
+    recipe : Recipe or str, optional
+        One, or the name of one; the network's default for such data when not given.
+    validation : int or float, optional
+        As for `lenet.load_dataset`; with 0 the last epoch's weights are kept.
     changes : dict, optional
-        Fields of the recipe that shall have other values.
-    options : dict, optional
-        The network's own.
+        Fields of the recipe that shall have other values, and options of the network:
+        ``{"epochs": 3, "distortions.rotate": 0.1, "network.dropout": 0.2}``. The first word may be
+        left out.
     out : str or Path
         Where the folder is made.
+    name : str, optional
+        The folder's; ``<data>-<network>-<n>`` when not given.
     engine : Engine, optional
 
     Raises
@@ -133,20 +84,24 @@ def create_run(
     LenetError
         When the data, the network or the folder cannot be had.
     """
-    splits = load_dataset(data)
-    for name in PARTS:
-        if len(splits.part(name)) == 0:
-            raise DataError(f"{splits.name} has no {name} images; add some to every class")
-    built = build_network(network, num_classes=len(splits.class_names), **(options or {}))
-    if recipe is None:
-        recipe = default_recipe(network, splits.preparation, len(splits.train))
-    recipe = dataclasses.replace(recipe, **(changes or {}))
+    if name is not None:
+        check_name(name)
+    changed, options = split_changes(changes or {}, network)
+    if isinstance(recipe, str):
+        recipe = find_recipe(recipe)
+    loading: dict[str, Any] = {"validation": validation}
+    splits = load_dataset(data, **loading)
+    for part in PARTS:
+        if len(splits.part(part)) == 0 and not (part == "validation" and validation == 0):
+            raise DataError(f"{splits.name} has no {part} images; add some to every class")
+    built = build_network(network, num_classes=len(splits.class_names), **options)
+    recipe = change_recipe(recipe or default_recipe(network, splits), changed)
     check_class_names(splits.class_names, built.num_classes)  # here, not after the training
     named = isinstance(data, str) and data in DATASETS
     source = str(data) if named else str(Path(data).resolve())
     preprocessing, engine = recipe.preprocessing(splits), engine or select_engine()
-    folder = make_folder(Path(out), f"{splits.name}-{network}")
-    run = Run(folder, source, splits, built, recipe, preprocessing, engine)
+    folder = make_folder(Path(out), f"{splits.name}-{network}", name)
+    run = Run(folder, source, loading, splits, built, recipe, preprocessing, engine)
     _write_settings(run)
     return run
 
@@ -166,15 +121,16 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
         When the folder is no run, is damaged, or the data set is not the one it began with.
     """
     folder = Path(folder)
-    settings = _read_settings(folder)
+    settings = read_settings(folder)
     try:
         source, recipe = settings["data"]["source"], Recipe.from_dict(settings["recipe"])
         name, options = settings["network"], settings["options"]
         wanted = (settings["engine"], settings["device"])
         sha256, results = settings["data"]["sha256"], settings["results"]
+        loading = {"validation": settings["data"].get("validation")}
     except (KeyError, TypeError, InputError) as error:
         raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
-    splits = load_dataset(source if source in DATASETS else Path(source))
+    splits = load_dataset(source if source in DATASETS else Path(source), **loading)
     if splits.sha256 != sha256:
         raise RunError(
             f"{source} is no longer the data set that {folder} began with; "
@@ -186,7 +142,9 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
         network = build_network(name, num_classes=len(splits.class_names), **options)
     preprocessing, engine = recipe.preprocessing(splits), engine or select_engine(*wanted)
     state = read_state(folder / STATE_FOLDER)
-    return Run(folder, source, splits, network, recipe, preprocessing, engine, state, results)
+    return Run(
+        folder, source, loading, splits, network, recipe, preprocessing, engine, state, results
+    )
 
 
 def finish_run(
@@ -234,8 +192,8 @@ def finish_run(
         if on_epoch is not None:
             on_epoch(epoch)
 
-    with _locked(run.folder):
-        _remove_leftovers(run.folder)
+    with locked(run.folder):
+        remove_leftovers(run.folder)
         state = train(
             run.network,
             run.splits,
@@ -272,7 +230,7 @@ def finish_run(
 def _evaluated(run: Run) -> Run:
     """The run with its network's scores compared with the truth, the test part last."""
     module = run.engine.compile(run.network)
-    parts = {name: run.splits.part(name) for name in PARTS}
+    parts = {name: part for name in PARTS if len(part := run.splits.part(name))}
     scores = {
         name: run.engine.scores(module, part.images, run.preprocessing)
         for name, part in parts.items()
@@ -287,69 +245,22 @@ def _evaluated(run: Run) -> Run:
 
 def _metrics(evaluation: Mapping[str, Evaluation]) -> dict[str, Any]:
     """The counts of every part, and the fractions that are made of them."""
-    metrics: dict[str, Any] = {f"{name}_accuracy": e.accuracy for name, e in evaluation.items()}
-    for name, each in evaluation.items():
+    found = {name: evaluation.get(name) for name in PARTS}
+    metrics: dict[str, Any] = {f"{name}_accuracy": e and e.accuracy for name, e in found.items()}
+    for name, e in found.items():
         metrics |= {
-            f"{name}_interval": list(each.interval),
-            f"{name}_errors": each.n_errors,
-            f"{name}_images": each.n_images,
+            f"{name}_interval": list(e.interval) if e else None,
+            f"{name}_errors": e.n_errors if e else 0,
+            f"{name}_images": e.n_images if e else 0,
         }
     return metrics
 
 
-def make_folder(out: Path, stem: str) -> Path:
-    """Make ``<out>/<stem>-<n>`` with the next free number; two processes never get the same one.
-
-    Raises
-    ------
-    RunError
-        When it cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        pattern = re.compile(re.escape(stem) + r"-(\d{1,9})")
-        taken = [int(m[1]) for entry in out.iterdir() if (m := pattern.fullmatch(entry.name))]
-        number = max(taken, default=0) + 1
-        while True:
-            folder = out / f"{stem}-{number}"
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                number += 1
-                continue
-            (folder / STATE_FOLDER).mkdir()
-            return folder
-    except OSError as error:
-        raise RunError(f"cannot make a run folder in {out}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the run; the lock dies with the process."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with (folder / STATE_FOLDER / _LOCK).open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{folder} is being trained by another process; wait for it") from None
-        yield
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Files whose writer was killed before they got their name."""
-    for place in (folder, folder / STATE_FOLDER):
-        for file in place.glob(".*.tmp"):
-            file.unlink(missing_ok=True)
-
-
 def _write_settings(run: Run) -> None:
+    about_data = {"source": run.source, "name": run.splits.name, "sha256": run.splits.sha256}
     settings = {
-        "format": _FORMAT,
-        "data": {"source": run.source, "name": run.splits.name, "sha256": run.splits.sha256},
+        "command": run.command,
+        "data": {**about_data, **run.loading},
         "network": run.network.name,
         "options": run.network.options,
         "recipe": run.recipe.to_dict(),
@@ -359,21 +270,7 @@ def _write_settings(run: Run) -> None:
         "versions": {**list_versions(), "system": describe_system()},
         "results": run.results,
     }
-    text = json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(run.folder / SETTINGS_FILE, f"{text}\n".encode())
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-        raise RunError(f"{folder} is no run: it has no {SETTINGS_FILE}; start a new one")
-    try:
-        settings = json.loads(read_bounded(path))
-    except (ValueError, RecursionError, CheckpointError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
-    if not isinstance(settings, dict) or settings.get("format") != _FORMAT:
-        raise RunError(f"{path} is not format {_FORMAT} of lenet")
-    return settings
+    write_settings(run.folder, settings)
 
 
 def _save_best(run: Run, state: State) -> None:
@@ -381,7 +278,9 @@ def _save_best(run: Run, state: State) -> None:
     network = build_network(run.network.name, run.network.num_classes, **run.network.options)
     network.load_state_dict(state.part("best"))
     accuracy = state.best.validation_accuracy
-    metrics = {"best_epoch": state.best_epoch, "validation_accuracy": accuracy}
+    metrics: dict[str, Any] = {"best_epoch": state.best_epoch}
+    if not math.isnan(accuracy):
+        metrics["validation_accuracy"] = accuracy
     _save_weights(run, network, metrics)
 
 

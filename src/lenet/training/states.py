@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.errors import CheckpointError, RunError
@@ -23,7 +25,7 @@ def write_state(folder: Path, state: State) -> None:
         When a file cannot be written.
     """
     about = {
-        "history": [dataclasses.asdict(epoch) for epoch in state.history],
+        "history": [*map(_values, state.history)],
         "best_epoch": state.best_epoch,
     }
     data = pack(state.tensors, about)
@@ -65,10 +67,21 @@ def read_state(folder: Path) -> State | None:
             data = read_bounded(folder / Path(entry["file"]).name)
             if hashlib.sha256(data).hexdigest() == entry["sha256"]:
                 tensors, about = unpack(data, entry["file"])
-                history = tuple(Epoch(**epoch) for epoch in about["history"])
+                history = tuple(map(_epoch, about["history"]))
                 return State(history, about["best_epoch"], tensors)
     if entries:
         raise RunError(
             f"no state in {folder} is whole; remove that folder's files to train from the start"
         )
     return None
+
+
+def _values(epoch: Epoch) -> dict[str, Any]:
+    """Its numbers for JSON, which has no NaN: what an empty validation part gives."""
+    values = dataclasses.asdict(epoch)
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _epoch(values: dict[str, Any]) -> Epoch:
+    numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+    return Epoch(**numbers)

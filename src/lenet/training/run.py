@@ -1,0 +1,103 @@
+"""A training with a folder of its own: what it is made of, and what came of it."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.data.preprocessing import Preprocessing
+from lenet.data.splits import Splits
+from lenet.engines import Engine
+from lenet.errors import RunError
+from lenet.evaluation import Evaluation
+from lenet.networks import LeNet, build_network
+from lenet.training.changes import list_changes
+from lenet.training.diagnosis import Diagnosis, diagnose
+from lenet.training.history import State
+from lenet.training.recipes import RECIPES, Recipe, default_recipe
+
+FLAGS = ("epochs", "batch_size", "learning_rate", "seed", "patience")
+"""The recipe's fields that `lenet train` has a flag of its own for."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training with a folder of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<data>-<network>-<n>``, or the name it was given: `model.safetensors` (the best weights so
+        far), `history.csv`, `run.json` (its settings, at the end also the results), `state/` (for
+        continuing).
+    source : str
+        The data set's name, or the absolute path of its folder.
+    loading : dict
+        What else `lenet.load_dataset` was given: ``validation``.
+    splits : Splits
+    network : LeNet
+        With the best weights once the run is finished.
+    recipe : Recipe
+    preprocessing : Preprocessing
+        What the recipe does with these splits.
+    engine : Engine
+    state : State or None
+        After the last epoch on disk; None before the first.
+    results : dict or None
+        Once finished: run, network, data, recipe, seed, epochs_run, best_epoch, seconds, and by the
+        best weights, for train, validation and test: accuracy (a fraction; None of an empty part),
+        its 95 % interval, errors, images (counts); and the diagnosis.
+    evaluation : dict of str to Evaluation
+        By the best weights, of those of train, validation and test that have images, once
+        `finish_run` has returned it; before that empty.
+    test_scores : (N, classes) float32 or None
+        What ``evaluation["test"]`` was made of.
+    """
+
+    folder: Path
+    source: str
+    loading: Mapping[str, Any]
+    splits: Splits
+    network: LeNet
+    recipe: Recipe
+    preprocessing: Preprocessing
+    engine: Engine
+    state: State | None = None
+    results: dict[str, Any] | None = None
+    evaluation: dict[str, Evaluation] = field(default_factory=dict)
+    test_scores: NDArray[np.float32] | None = None
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """What the numbers say; RunError before `finish_run` has returned it."""
+        if self.state is None or not self.evaluation:
+            raise RunError(f"{self.folder} is not finished: finish_run returns it finished")
+        return diagnose(self.state.history, self.recipe, self.evaluation)
+
+    @property
+    def command(self) -> str:
+        """The command that trains the same again: data, network, and all that was changed."""
+        base = RECIPES.get(self.recipe.name, default_recipe(self.network, self.splits))
+        usual = build_network(self.network.name, self.network.num_classes).options
+        options = {k: v for k, v in self.network.options.items() if v != usual[k]}
+        words = ["lenet", "train", "--data", self.source, "--network", self.network.name]
+        words += ["--recipe", base.name]
+        for name, value in self.loading.items():
+            words += [f"--{name}", str(value)] if value is not None else []
+        for name, value in list_changes(self.recipe, base).items():
+            words += _option(name, value)
+        for name, value in options.items():
+            words += _option(f"network.{name}", value)
+        return shlex.join([*words, "--engine", self.engine.name])
+
+
+def _option(name: str, value: object) -> list[str]:
+    """A change as the command line takes it."""
+    text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    if name in FLAGS:
+        return [f"--{name.replace('_', '-')}", text]
+    return ["--set", f"{name}={text}"]
