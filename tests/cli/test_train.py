@@ -179,6 +179,10 @@ def test_a_run_s_command_trains_the_same_again(lenet_command, tmp_path):
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("asked", "again")]
     assert weights[0] == weights[1]
     assert "patience" not in first["command"]
+    shown = lenet_command("train", "--resume", tmp_path / "again")
+    assert shown.code == 0, shown.err
+    assert "nan" not in shown.out + shown.err + found[1]["command"]
+    assert "validation" not in shown.out
 
 
 def test_the_recipes_are_listed(lenet_command):

@@ -172,14 +172,16 @@ def _finish(run: "Run", progress: Progress) -> "Run":
 def _show_run(run: "Run", seconds: float) -> None:
     assert run.state is not None
     test = run.evaluation["test"]
+    others = [
+        f"{name} {percent(run.evaluation[name].accuracy)}"
+        for name in ("validation", "train")
+        if name in run.evaluation
+    ]
     show(
         f"test accuracy {percent(test.accuracy)} (95 % interval {percents(*test.interval)}), "
         f"{test.n_errors:,} of {test.n_images:,} wrong"
     )
-    show(
-        f"validation {percent(run.evaluation['validation'].accuracy)}, "
-        f"train {percent(run.evaluation['train'].accuracy)}"
-    )
+    show(", ".join(others))
     show(
         f"best epoch {run.state.best_epoch} of {run.state.epoch}; "
         f"{duration(run.state.history[-1].elapsed_seconds)} of training, "
