@@ -44,3 +44,11 @@ def test_it_is_told_without_importing_torch():
         "describe_machine(), list_versions(); assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_load_is_by_the_cpu_and_none_where_nobody_counts(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.0, 1.0, 1.0), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert machine.measure_load() == 1.5
+    monkeypatch.delattr(os, "getloadavg")
+    assert machine.measure_load() is None

@@ -21,6 +21,13 @@ def describe_system() -> str:
     return f"{platform.system()} {platform.machine()}".strip() or os.name
 
 
+def measure_load() -> float | None:
+    """Processes that wanted a CPU, a CPU, over the last minute; None where nobody counts them."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def list_versions() -> dict[str, str]:
     """Versions of Python and of those of `PACKAGES` that are installed; none is imported."""
     versions = {"python": platform.python_version()}

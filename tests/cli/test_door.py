@@ -15,12 +15,14 @@ from lenet.cli import options
 def test_the_names_in_the_options_are_those_of_the_library():
     from lenet import engines
     from lenet.networks import NETWORKS
+    from lenet.reproduction.studies import STUDIES
     from lenet.training.recipes import RECIPES
 
     assert tuple(NETWORKS) == options.NETWORKS
     assert tuple(RECIPES) == options.RECIPES
     assert engines.ENGINES == options.ENGINES
     assert engines.DEVICES == options.DEVICES
+    assert STUDIES == options.STUDIES
 
 
 @pytest.mark.parametrize(

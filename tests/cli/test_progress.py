@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lenet.cli import progress as room
-from lenet.cli.progress import EpochTable, Pace, Progress
+from lenet.cli.progress import EpochTable, Pace, Progress, Stages
 from lenet.training.history import Epoch
 
 HEADINGS = ["epoch", "loss", "train %", "val loss", "val %", "images/s", "left"]
@@ -206,3 +206,28 @@ def test_the_first_line_comes_before_torch_is_imported():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert done.stderr.startswith("loading torch\n")
+
+
+def test_a_stage_is_named_at_once_and_is_never_silent_for_long(clock, capsys):
+    stages = Stages(Progress())
+    for second in range(60):
+        stages.show("a study", second / 60, 60.0 - second if second else None)
+        clock[0] += 1
+    stages.show("the next one", 0, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "a study"
+    assert lines[1] == "a study  7%  0:56 left"
+    assert lines[-1] == "the next one"
+    assert len(lines) == 2 + 60 // 4 - 1
+
+
+def test_a_stage_moves_on_a_terminal(monkeypatch, clock):
+    stream = terminal(monkeypatch, 60)
+    with Progress() as progress:
+        stages = Stages(progress)
+        stages.show("pass 1/2", 0, None)
+        assert stream.seen[-1].endswith(" 0%")
+        clock[0] += 1
+        stages.show("pass 1/2", 0.5, 61)
+        assert stream.seen[-1].endswith("50%  1:01 left")
+    assert "".join(stream.screen).strip() == ""

@@ -57,3 +57,12 @@ def test_no_mistake_is_an_empty_page(twelve):
     scores = np.eye(10, dtype=np.float32)[twelve.labels]
     (axes,) = figures.draw_mistakes(twelve, scores).axes
     assert not axes.texts
+
+
+def test_of_too_many_mistakes_the_first_are_shown():
+    n = 250
+    test = Split(np.zeros((n, 28, 28), np.uint8), np.zeros(n, np.int64))
+    (axes,) = figures.draw_mistakes(test, np.tile(np.arange(10.0), (n, 1))).axes
+    said = [text.get_text() for text in axes.texts]
+    assert said.count("0→9") == 200
+    assert said[-1] == "the first 200 of 250"

@@ -1,7 +1,6 @@
 """A reduced reproduction by the same code path: trained, measured, kept, drawn, continued."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from lenet.data.preprocessing import PAPER_1998
 from lenet.data.splits import Split
 from lenet.errors import InputError, RunError
 from lenet.reproduction import LEARNING_RATES, protocol, read_results, reproduce
+from lenet.reproduction.studies import STUDIES
 
 pytest.importorskip("halide", reason="replicas run on Halide alone")
 pytestmark = pytest.mark.slow
@@ -36,27 +36,63 @@ def small(mnist):
 def reduced(small, tmp_path_factory):
     """Three seeds, two passes over 1,500 patterns: results, folder and what was announced."""
     folder, seen = tmp_path_factory.mktemp("reduced"), []
-    return reproduce(3, 2, subset=1500, folder=folder, on_progress=seen.append), folder, seen
+    results = reproduce(3, 2, subset=1500, folder=folder, studies=STUDIES, on_progress=seen.append)
+    return results, folder, seen
 
 
-def test_progress_counts_the_passes_down(reduced):
-    training = [progress for progress in reduced[2] if not progress.study]
-    assert [round(p.passes, 2) for p in training] == [0.33, 0.67, 1.0, 1.33, 1.67, 2.0]
-    assert training[-1].seconds_left == pytest.approx(0, abs=0.1)
+def stages_of(seen):
+    """The stages in their order, each with the shares that were told of it."""
+    stages = {}
+    for progress in seen:
+        stages.setdefault(progress.stage, []).append(progress.share)
+    return stages
+
+
+def test_passes_are_told_as_they_go_on(reduced):
+    seen = reduced[2]
+    training = [p for p in seen if p.stage.startswith("pass ")]
+    done = [0, 0.33, 0.67, 1, 1, 1.33, 1.67, 2]
+    assert [round(p.passes, 2) for p in training] == done
+    assert training[-1].seconds_left == 0
     assert training[0].test_error is None
-    assert training[-1].test_error is not None
+    assert training[-1].test_error == pytest.approx(
+        reduced[0].test_error_percent_by_pass[0].mean / 100
+    )
+    assert seen[-1].test_error == pytest.approx(reduced[0].test_error_percent.mean / 100)
 
 
-def test_each_study_is_announced_once(reduced):
+def test_time_left_does_not_know_of_compiling(reduced):
+    seen = reduced[2]
+    names = list(stages_of(seen))
+    assert names[:2] == ["compiling for this processor", "curvature before pass 1"]
+    before = [p for p in seen if p.stage in names[:2]]
+    assert {p.seconds_left for p in before} == {None}
+
+
+def test_every_stage_goes_from_nothing_to_all(reduced):
     results, _, seen = reduced
-    studies = [progress for progress in seen if progress.study]
-    assert seen[-len(studies) :] == studies
-    assert set(Counter(p.study for p in studies).values()) == {1}
-    text = "\n".join(p.study for p in studies)
+    stages = stages_of(seen)
+    for name, shares in stages.items():
+        assert shares == sorted(shares), name
+        assert shares[0] == 0
+        assert shares[-1] == 1 or name == "drawing the figures"
+    text = "\n".join(stages)
     for word in ("training patterns", *results.robustness_error_percent, "letters", "figures"):
         assert word in text
-    last = results.test_error_percent.mean / 100
-    assert [p.test_error for p in studies] == pytest.approx([last] * len(studies))
+
+
+def test_a_subset_has_no_studies_unless_they_are_asked_for(small, tmp_path):
+    seen = []
+    results = reproduce(1, 1, subset=50, folder=tmp_path, on_progress=seen.append)
+    assert (results.robustness_error_percent, results.not_a_digit_auroc) == ({}, {})
+    assert not any("changes of" in stage or "told from" in stage for stage in stages_of(seen))
+    assert read_results(tmp_path) == {"plain-50": results}
+
+
+def test_an_unknown_study_is_refused_before_anything_is_done(small, tmp_path):
+    with pytest.raises(InputError, match=r"no study 'rotatoin'.*did you mean 'rotation'"):
+        reproduce(1, 1, subset=50, folder=tmp_path, studies=["rotatoin"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_results_are_those_of_the_run(reduced):
@@ -100,8 +136,9 @@ def test_the_network_that_is_kept_is_the_median_one(reduced, small):
 def test_run_again_nothing_is_trained_anew(reduced):
     results, folder, _ = reduced
     seen = []
-    assert reproduce(3, 2, subset=1500, folder=folder, on_progress=seen.append) == results
-    assert all(progress.study for progress in seen)
+    again = reproduce(3, 2, subset=1500, folder=folder, studies=STUDIES, on_progress=seen.append)
+    assert again == results
+    assert not any(stage.startswith("pass ") for stage in stages_of(seen))
 
 
 def test_interrupted_it_goes_on_where_it_was(small, tmp_path):
@@ -150,8 +187,10 @@ def test_garments_that_are_not_here_are_left_out_and_said(small, tmp_path, monke
     monkeypatch.setenv("LENET_CACHE", str(tmp_path))
     monkeypatch.setattr(protocol, "explain_absence", explain_absence)
     seen = []
-    results = reproduce(1, 1, subset=50, folder=tmp_path / "out", on_progress=seen.append)
+    results = reproduce(
+        1, 1, subset=50, folder=tmp_path / "out", studies=["others"], on_progress=seen.append
+    )
     why = "fashion-mnist is missing, `lenet data get fashion-mnist` fetches it"
     assert results.left_out == {"garments": why}
     assert "garments" not in results.not_a_digit_auroc
-    assert any(why in progress.study for progress in seen)
+    assert any(why in stage for stage in stages_of(seen))

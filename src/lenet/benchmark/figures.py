@@ -26,11 +26,9 @@ def draw_speeds(benchmark: Benchmark) -> Figure:
     for panel, (contest, speeds) in zip(panels, contests.items(), strict=False):
         _draw_contest(panel, speeds)
         panel.set_title(str(contest), fontsize=9)
-    figure.suptitle(
-        f"images per second · {benchmark.machine} · {benchmark.threads} thread"
-        + "s" * (benchmark.threads > 1),
-        fontsize=10,
-    )
+    title = f"images per second · {benchmark.machine} · {benchmark.threads} thread"
+    title += "s" * (benchmark.threads > 1)
+    figure.suptitle("\n".join([title, *benchmark.remarks()]), fontsize=10)
     return figure
 
 

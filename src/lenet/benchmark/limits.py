@@ -1,11 +1,13 @@
 """What this machine can do at most, to measure everything else by."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from lenet.benchmark.peers import Work
+Work = Callable[[int], None]
+"""Do so many steps."""
 
 
 @dataclass(frozen=True)

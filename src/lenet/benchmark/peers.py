@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lenet.benchmark.limits import Work
 from lenet.benchmark.results import Contest
 from lenet.data.preprocessing import PADDED_SIZE, Preprocessing
 from lenet.data.splits import Split
@@ -22,9 +23,6 @@ from lenet.engines import Engine
 from lenet.export.onnx import onnx_model
 from lenet.networks import LeNet, build_network
 from lenet.training.optimizers import flatten
-
-Work = Callable[[int], None]
-"""Do so many steps of a contest's batch size."""
 
 PEERS = (
     "lenet",

@@ -8,6 +8,10 @@ from lenet.networks.summary import count_flops
 
 Task = Literal["training", "inference"]
 
+_MUCH_SCATTER = 0.2
+_COMPARABLE = 2.0  # fastest turn by slowest, at most
+_BUSY = 0.25  # of every CPU, by others, before anything is measured
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -23,7 +27,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Speed:
-    """One peer's speed at one contest: the median over the rounds and its quartiles."""
+    """One peer's speed at one contest: the median over its turns, their quartiles and ends."""
 
     task: Task
     network: str
@@ -32,11 +36,23 @@ class Speed:
     images_per_second: float
     low: float
     high: float
+    slowest: float
+    fastest: float
 
     @property
     def contest(self) -> Contest:
         """What was done."""
         return Contest(self.task, self.network, self.batch_size)
+
+    @property
+    def scatter(self) -> float:
+        """How far the middle half of the turns is apart, as a share of the median."""
+        return (self.high - self.low) / self.images_per_second
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the turns agree well enough to compare the speed with another."""
+        return self.fastest <= _COMPARABLE * self.slowest
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,8 @@ class Benchmark:
         Copying what no cache holds, bytes read and written, 10⁹ a second; likewise.
     rows : tuple of Speed
     stages : tuple of Stage
+    load : float or None
+        Processes that wanted a CPU, a CPU, in the minute before; None where it is not known.
     left_out : dict of str to str
         Peers that could not take part, and `memory` where it could not be measured: why.
     compile_seconds : dict of str to float
@@ -100,13 +118,30 @@ class Benchmark:
     memory_gb_per_second: float
     rows: tuple[Speed, ...]
     stages: tuple[Stage, ...]
+    load: float | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     compile_seconds: dict[str, float] = field(default_factory=dict)
     training_memory_mb: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them."""
-        return asdict(self)
+        return {**asdict(self), "remarks": list(self.remarks())}
+
+    def remarks(self) -> tuple[str, ...]:
+        """Why these numbers should not be trusted, a sentence for each reason."""
+        remarks = []
+        if self.load is not None and self.load > _BUSY:
+            remarks.append(
+                f"the machine was busy before the first turn ({self.load:.0%} of every CPU): "
+                f"measure again when it is idle"
+            )
+        scattered = [row for row in self.rows if row.scatter > _MUCH_SCATTER]
+        if scattered:
+            remarks.append(
+                f"{len(scattered)} of {len(self.rows)} speeds are uncertain (~): the middle half "
+                f"of their turns spans more than {_MUCH_SCATTER:.0%}"
+            )
+        return tuple(remarks)
 
     def contests(self) -> dict[Contest, list[Speed]]:
         """The speeds at each contest, the contests as they were run, the fastest first."""
@@ -129,8 +164,9 @@ def format_table(benchmark: Benchmark) -> str:
         f"float32 matrix product {benchmark.peak_gflops:.0f} GFLOP/s, "
         f"memory {benchmark.memory_gb_per_second:.0f} GB/s",
     ]
+    lines += benchmark.remarks()
     for contest, rows in benchmark.contests().items():
-        ours = next((row.images_per_second for row in rows if row.who == "lenet"), None)
+        ours = next((row for row in rows if row.who == "lenet"), None)
         lines += ["", str(contest)]
         for row in rows:
             spread = f"({row.low:,.0f} – {row.high:,.0f})"
@@ -138,10 +174,10 @@ def format_table(benchmark: Benchmark) -> str:
             if row.who.startswith("lenet"):
                 against = f"{benchmark.share_of_peak(row):4.0%} of peak"
             elif ours is not None:
-                against = f"lenet is {ours / row.images_per_second:.1f} × as fast"
-            lines.append(
-                f"  {row.who:<20}{row.images_per_second:>11,.0f} images/s  {spread:<22}{against}"
-            )
+                against = _compare(ours, row)
+            about = "~" if row.scatter > _MUCH_SCATTER else ""
+            speed = f"{about}{row.images_per_second:,.0f}"
+            lines.append(f"  {row.who:<20}{speed:>11} images/s  {spread:<22}{against}")
     for stage in benchmark.stages:
         head = f"{stage.who}, a step of {stage.network} · batch {stage.batch_size:,}"
         if head not in lines:
@@ -157,3 +193,11 @@ def format_table(benchmark: Benchmark) -> str:
         )
     lines += [f"left out: {who}: {why}" for who, why in benchmark.left_out.items()]
     return "\n".join(lines).rstrip()
+
+
+def _compare(ours: Speed, theirs: Speed) -> str:
+    """How many times as fast we are; no number where the turns of either differ too much."""
+    for row in (theirs, ours):
+        if not row.is_steady:
+            return f"no ratio: {row.who}'s turns differ {row.fastest / row.slowest:.1f}-fold"
+    return f"lenet is {ours.images_per_second / theirs.images_per_second:.1f} × as fast"

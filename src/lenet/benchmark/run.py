@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lenet.benchmark import training_memory
-from lenet.benchmark.limits import Probes
-from lenet.benchmark.peers import OUR_STEPS, LeftOutError, Work, prepare, takes_part
+from lenet.benchmark.limits import Probes, Work
+from lenet.benchmark.peers import OUR_STEPS, LeftOutError, prepare, takes_part
 from lenet.benchmark.results import Benchmark, Contest, Speed, Stage
 from lenet.benchmark.scope import FULL, Scope
 from lenet.data.datasets import load_dataset
@@ -19,7 +19,7 @@ from lenet.data.downloads import explain_absence
 from lenet.data.splits import Split
 from lenet.engines import Engine, select_engine
 from lenet.errors import LenetError
-from lenet.machine import describe_machine, list_versions
+from lenet.machine import describe_machine, list_versions, measure_load
 from lenet.networks import build_network
 from lenet.networks.summary import count_flops
 from lenet.threads import set_threads
@@ -45,6 +45,7 @@ def run_benchmark(scope: Scope = FULL, on_progress: Say | None = None) -> Benchm
         Told in a few words what comes next.
     """
     say = on_progress or (lambda _: None)
+    load = measure_load()
     threads = set_threads()
     engine = select_engine("auto", "cpu")
     data = _images(scope.n_images)
@@ -81,6 +82,7 @@ def run_benchmark(scope: Scope = FULL, on_progress: Say | None = None) -> Benchm
             for (contest, who), stages in steps.items()
             for name, taken in stages.items()
         ),
+        load=load,
         left_out=left_out,
         compile_seconds=compile_seconds,
         training_memory_mb=memory_mb,
@@ -144,10 +146,11 @@ def _steps_in(work: Work, seconds: float) -> int:
 
 
 def _speed(contest: Contest, who: str, seconds: list[float]) -> Speed:
-    """Median and quartiles of the rounds."""
+    """Median, quartiles and ends of the rounds."""
     speeds = [contest.batch_size / step for step in seconds]
-    low, median, high = np.quantile(speeds, (0.25, 0.5, 0.75)).tolist()
-    return Speed(contest.task, contest.network, contest.batch_size, who, median, low, high)
+    slowest, low, median, high, fastest = np.quantile(speeds, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    about = contest.task, contest.network, contest.batch_size
+    return Speed(*about, who, median, low, high, slowest, fastest)
 
 
 def _time_stages(

@@ -1,13 +1,15 @@
 """`lenet bench` and `lenet reproduce`: what is measured and compared."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import Json
+from lenet.cli.options import STUDIES, Json
 from lenet.cli.output import say, show, show_json, show_table
-from lenet.figures.text import clock, percent
+from lenet.cli.progress import Progress, Stages
+from lenet.figures.text import duration, percent
 
 if TYPE_CHECKING:
     from lenet.reproduction import ExperimentProgress
@@ -38,16 +40,27 @@ def bench(
 
 
 def reproduce(
-    seeds: Annotated[int, typer.Option("--seeds", help="Networks trained side by side.")] = 16,
-    passes: Annotated[int, typer.Option("--passes", help="Passes over the patterns.")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", help="Networks side by side.", min=1)] = 16,
+    passes: Annotated[
+        int, typer.Option("--passes", help="Passes over the patterns.", min=1, max=20)
+    ] = 20,
     distortions: Annotated[
         bool, typer.Option("--distortions", help="Nine distorted copies of every pattern.")
     ] = False,
     subset: Annotated[
-        int | None, typer.Option("--subset", help="Only the first N training patterns.")
+        int | None, typer.Option("--subset", help="Only the first N training patterns.", min=1)
     ] = None,
     mu: Annotated[
         float | None, typer.Option("--mu", help="The μ of η / (μ + h); the paper prints 0.02.")
+    ] = None,
+    studies: Annotated[
+        str | None,
+        typer.Option(
+            "--studies",
+            help=f"What is measured beside errors and rejection: some of {','.join(STUDIES)}; "
+            "all, or none. By default all, and none with --subset.",
+            metavar="NAME,…|all|none",
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", help="Where state, results and figures go.", metavar="DIR")
@@ -55,48 +68,42 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Run the 1998 experiments on MNIST again, many seeds at once, beside the printed numbers."""
-    from lenet import reproduction
-    from lenet.benchmark.limits import measure_limits
-
-    told = 0.0
-
-    def on_progress(progress: "ExperimentProgress") -> None:
-        nonlocal told
-        if progress.study:
-            say(progress.study)
-            return
-        last = progress.passes >= progress.of
-        if progress.passes - told < 0.1 and not last:
-            return
-        told = progress.passes
-        errors = "".join(
-            f"  {name} error {percent(error)}"
-            for name, error in (("train", progress.train_error), ("test", progress.test_error))
-            if error is not None
+    with Progress() as progress:
+        patterns = "the whole training set" if subset is None else f"{subset:,} patterns"
+        distorted = " and distorted copies" if distortions else ""
+        progress.say(
+            f"LeNet-5 as trained in 1998: mnist, {passes} pass{'es' * (passes > 1)} over "
+            f"{patterns}{distorted}, {seeds:,} network{'s' * (seeds > 1)} side by side"
         )
-        left = clock(progress.seconds_left)
-        say(f"pass {progress.passes:4.1f}/{progress.of}{errors}  {left} left")
+        progress.say(f"results and figures go to {out}")
+        progress.wait("loading torch")
+        from lenet import reproduction
+        from lenet.benchmark.limits import measure_limits
+        from lenet.engines import select_engine
 
-    try:
-        result = reproduction.reproduce(
-            seeds,
-            passes,
-            distortions=distortions,
-            subset=subset,
-            mu=mu,
-            folder=out,
-            on_progress=on_progress,
+        progress.say(select_engine("auto", "cpu").notice)
+        progress.wait("reading mnist")
+        try:
+            result = reproduction.reproduce(
+                seeds,
+                passes,
+                distortions=distortions,
+                subset=subset,
+                mu=mu,
+                folder=out,
+                studies=_studies(studies),
+                on_progress=_teller(progress),
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on after the last pass") from None
+        progress.wait("measuring what this machine can do")
+        limits = measure_limits()
+        progress.say(f"{duration(result.seconds)} of training, {duration(progress.seconds)} in all")
+        progress.say(
+            f"{result.gflops:.0f} GFLOP/s, {result.gflops / limits.product_gflops:.0%} of this "
+            f"machine's matrix product; weights at {result.weights_gb_per_second:.0f} GB/s, its "
+            f"memory copies at {limits.copy_gb_per_second:.0f} GB/s"
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command goes on after the last pass") from None
-    limits = measure_limits()
-    say(
-        f"{result.seconds:.0f} s of training: {result.gflops:.0f} GFLOP/s, "
-        f"{result.gflops / limits.product_gflops:.0%} of this machine's matrix product; weights at "
-        f"{result.weights_gb_per_second:.0f} GB/s, its memory copies at "
-        f"{limits.copy_gb_per_second:.0f} GB/s"
-    )
-    say(f"results and figures in {out}")
     if as_json:
         show_json(result.to_dict())
     else:
@@ -107,3 +114,28 @@ def reproduce(
                 for line in reproduction.compare(reproduction.read_results(out))
             ],
         )
+
+
+def _studies(names: str | None) -> tuple[str, ...] | None:
+    """What `--studies` names; None where the experiment decides."""
+    if names is None:
+        return None
+    everything = {"all": STUDIES, "none": ()}
+    return everything.get(names, tuple(name.strip() for name in names.split(",")))
+
+
+def _teller(progress: Progress) -> "Callable[[ExperimentProgress], None]":
+    """Shows every stage, and after each pass its errors."""
+    stages, told = Stages(progress), 0
+
+    def tell(at: "ExperimentProgress") -> None:
+        nonlocal told
+        if at.test_error is not None and at.train_error is not None and at.passes >= told + 1:
+            told = int(at.passes)
+            progress.say(
+                f"pass {told}/{at.of}: error {percent(at.train_error)} on the training patterns, "
+                f"{percent(at.test_error)} on the test images"
+            )
+        stages.show(at.stage, at.share, at.seconds_left)
+
+    return tell

@@ -16,6 +16,7 @@ RECIPES = (
     *("digit-small", "garment-small", "plain-small", "minibatch", "minibatch-small"),
 )
 SPLITS = ("train", "validation", "test")
+STUDIES = ("scale", "shift", "rotation", "noise", "others")
 
 
 def choice(flag: str, names: Sequence[str], text: str) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = 80  # columns where there is no terminal to ask
 _REDRAWN = 0.1  # seconds between two drawings of the line that moves
+_SILENT = 4.0  # seconds without a line, where none moves
 _REMEMBERED = 15.0  # seconds of the past by which the time left is reckoned
 _SHORTEST_BAR, _LONGEST_BAR = 10, 40
 _GAP = "  "
@@ -127,6 +128,29 @@ class Pace:
         return (now - earlier) / (done - before) * (of - done) if done > before else None
 
 
+class Stages:
+    """Work in stages with names; each tells its share done, 0 … 1, and the seconds left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._stage, self._next = "", 0.0
+
+    def show(self, stage: str, share: float, seconds_left: float | None) -> None:
+        """Show how far the stage is; where no line moves, now and then."""
+        now = time.perf_counter()
+        if stage == self._stage and now < self._next:
+            return
+        left = "" if seconds_left is None else f"{clock(seconds_left)} left"
+        if self._progress.moves:
+            self._progress.bar(stage, share, left)
+        elif stage != self._stage:
+            self._progress.say(stage)
+        else:
+            self._progress.say(f"{stage}{_GAP}{share:.0%}{_GAP}{left}".rstrip())
+        self._stage = stage
+        self._next = now + (_REDRAWN if self._progress.moves else _SILENT)
+
+
 class EpochTable:
     """A training epoch by epoch: a row for each; on a terminal the current one moves below them.
 
@@ -158,7 +182,7 @@ class EpochTable:
         if not self._columns:
             self._columns = _fitting(self._progress.width)
             self._say(column.heading for column in self._columns)
-        left = clock_or_dash(self._pace.seconds_left(self._done, self._epochs))
+        left = _clock(self._pace.seconds_left(self._done, self._epochs))
         self._say(column.text(epoch, self._epochs, left) for column in self._columns)
 
     def _step(self, n: int) -> None:
@@ -170,7 +194,7 @@ class EpochTable:
         share = n / self._n_images
         left = self._pace.seconds_left(self._done + share, self._epochs)
         head = f"epoch {self._done + 1}/{self._epochs}"
-        self._progress.bar(head, share, f"{clock_or_dash(left)} left")
+        self._progress.bar(head, share, f"{_clock(left)} left")
 
     def _say(self, texts: Iterable[str]) -> None:
         pairs = zip(texts, self._columns, strict=True)
@@ -217,7 +241,7 @@ def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.2f}"
 
 
-def clock_or_dash(seconds: float | None) -> str:
+def _clock(seconds: float | None) -> str:
     """How long something will take, where that is known."""
     return "–:––" if seconds is None else clock(seconds)
 

@@ -5,7 +5,7 @@ group of networks fills a vector, and each core takes groups of its own. A call 
 chunk of patterns without leaving Halide: see `lenet.kernels.walk`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import halide as hl
@@ -139,8 +139,24 @@ class Replicas:
             self._scatter(name)
         return result
 
+    def compile(self, power: Literal[1, 2], *, distorted: bool) -> Kernel:
+        """Compile ahead what `train` runs (`power` 1) or what `estimate` does (2).
+
+        Parameters
+        ----------
+        power : {1, 2}
+        distorted : bool
+            Whether matrices will be given.
+        """
+        return build_walk(self.architecture, self.lanes, power, distorted)
+
     def estimate(
-        self, order: NDArray[np.integer[Any]], matrices: NDArray[np.float32] | None = None
+        self,
+        order: NDArray[np.integer[Any]],
+        matrices: NDArray[np.float32] | None = None,
+        *,
+        chunk: int | None = None,
+        on_patterns: Callable[[int], None] | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """The Gauss–Newton diagonal over some patterns, for the coming calls of `train`.
 
@@ -148,6 +164,10 @@ class Replicas:
         ----------
         order, matrices
             As for `train`.
+        chunk : int, optional
+            So many patterns go before each call of `on_patterns`; all by default.
+        on_patterns : function of int, optional
+            Told how many patterns have been gone through since it was last called.
 
         Returns
         -------
@@ -155,7 +175,8 @@ class Replicas:
             By parameter name; what `lenet.training.curvature.estimate_curvature` computes for one.
         """
         sums = {name: np.zeros_like(weight) for name, weight in self._weights.items()}
-        self._walk(2, order, matrices, {f"{name}.sum": h for name, h in sums.items()}, sums)
+        given = {f"{name}.sum": h for name, h in sums.items()}
+        self._walk(2, order, matrices, given, sums, chunk, on_patterns)
         self._curvature = {name: h / np.float32(len(order)) for name, h in sums.items()}
         return {name: self._split(name, h) for name, h in self._curvature.items()}
 
@@ -166,6 +187,8 @@ class Replicas:
         matrices: NDArray[np.float32] | None,
         more: dict[str, NDArray[np.float32]],
         written: dict[str, NDArray[np.float32]],
+        chunk: int | None = None,
+        on_patterns: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         n, patterns = len(self.networks), len(order)
         if order.shape != (patterns, n) or patterns == 0:
@@ -176,16 +199,18 @@ class Replicas:
             raise ShapeError(
                 f"matrices must be {(patterns, n, 2, 3)} as the order is, got {matrices.shape}"
             )
-        kernel = build_walk(self.architecture, self.lanes, power, matrices is not None)
+        kernel = self.compile(power, distorted=matrices is not None)
         given: dict[str, Any] = {**self._given, **self._weights, **more}
         # Halide counts the elements of an array by its extents, standing still or not.
         largest = max(array.size for array in written.values())
-        chunk = (2**31 - 1) // largest
+        chunk = min(chunk or patterns, (2**31 - 1) // largest)
         chunks = []
         for first in range(0, patterns, chunk):
             part = slice(first, first + chunk)
             warps = None if matrices is None else matrices[part]
             chunks.append(self._walk_chunk(kernel, given, order[part], warps, written))
+            if on_patterns is not None:
+                on_patterns(len(order[part]))
         penalty, wrong = (np.concatenate(each) for each in zip(*chunks, strict=True))
         return penalty, wrong.astype(bool)
 

@@ -2,7 +2,7 @@
 
 from lenet.reproduction.comparison import Comparison, compare
 from lenet.reproduction.experiment import DISTORTIONS, LEARNING_RATES, PASSES, Experiment
-from lenet.reproduction.passes import ExperimentProgress
+from lenet.reproduction.progress import ExperimentProgress
 from lenet.reproduction.protocol import reproduce
 from lenet.reproduction.results import Results, Spread, read_results
 

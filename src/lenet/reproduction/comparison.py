@@ -1,8 +1,9 @@
 """The paper's numbers and ours, line by line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lenet.reproduction.experiment import PASSES
 from lenet.reproduction.results import (
     TEST_ERROR,
     TEST_ERROR_DISTORTED,
@@ -41,7 +42,7 @@ class Comparison:
     band : str
         Where 19 experiments of 20 fall: mean ± 2 sd.
     verdict : str
-        Empty where there is nothing to compare.
+        Empty where there is nothing to compare; what was cut short, where something was.
     """
 
     what: str
@@ -62,17 +63,25 @@ def compare(results: Mapping[str, Results]) -> list[Comparison]:
     plain, distorted = results.get("plain"), results.get("distorted")
     table = [_test_error("test error, %", TEST_ERROR, plain)]
     if plain:
-        table += [
-            _error("training error, %", TRAIN_ERROR, plain.train_error_percent),
-            _settled(plain),
-            _rates(plain),
-        ]
+        error = _error("training error, %", TRAIN_ERROR, plain.train_error_percent)
+        table += [_marked(line, plain) for line in (error, _settled(plain), _rates(plain))]
     table += _subsets(results, "plain-", "test error from {:,} patterns, %")
     what = "test error with distortions, %"
     table.append(_test_error(what, TEST_ERROR_DISTORTED, distorted))
     table += _subsets(results, "distorted-", "test error from {:,} patterns with distortions, %")
-    shown = plain or next(iter(results.values()), None)
-    return table + (_claims(shown) if shown else [])
+    name = "plain" if plain else next(iter(results), None)
+    if name is not None:
+        subset = results[name].patterns if "-" in name else None
+        table += [_marked(line, results[name], subset) for line in _claims(results[name])]
+    return table
+
+
+def _marked(line: Comparison, results: Results, subset: int | None = None) -> Comparison:
+    """The line, which says so where the run was shorter than the printed one: no verdict then."""
+    marks = [f"{subset:,} patterns"] if subset else []
+    if results.passes < PASSES:
+        marks.append(f"{results.passes} of {PASSES} passes")
+    return replace(line, verdict=", ".join(marks)) if marks else line
 
 
 def _subsets(results: Mapping[str, Results], prefix: str, what: str) -> list[Comparison]:
@@ -87,10 +96,10 @@ def _claims(results: Results) -> list[Comparison]:
     """What the paper says of a trained network beside its error."""
     what = f"rejected for {100 * ERROR_AFTER_REJECTION:g} % error, %"
     table = [_error(what, None, results.rejected_percent)]
-    for kind, (sizes, words) in _ROBUSTNESS.items():
+    for kind, by_size in results.robustness_error_percent.items():
+        sizes, words = _ROBUSTNESS[kind]
         for size in sizes:
-            spread = results.robustness_error_percent[kind][size]
-            table.append(_error(f"test error, {words.format(size)}, %", None, spread))
+            table.append(_error(f"test error, {words.format(size)}, %", None, by_size[size]))
     for kind, why in results.left_out.items():
         table.append(Comparison(f"AUROC of digits against {kind}", ours=f"not measured: {why}"))
     for kind, by_score in results.not_a_digit_auroc.items():
@@ -103,7 +112,7 @@ def _claims(results: Results) -> list[Comparison]:
 def _test_error(what: str, paper: float | None, results: Results | None) -> Comparison:
     if results is None:
         return Comparison(what, "" if paper is None else f"{paper:g}", "not run")
-    return _error(what, paper, results.test_error_percent)
+    return _marked(_error(what, paper, results.test_error_percent), results)
 
 
 def _error(what: str, paper: float | None, spread: Spread) -> Comparison:

@@ -17,6 +17,7 @@ from lenet.reproduction.studies import ERROR_AFTER_REJECTION
 
 _COLOURS = {"Test": VALIDATION, "Training": TRAIN}
 _COLUMNS = 10  # digits in a row of Fig. 8
+_MOST_MISTAKES = 200  # the paper has 82 to show
 _ACROSS, _DOWN = INK_SIZE + 8, INK_SIZE + 14  # pixels of a digit with its margin and its label
 
 
@@ -113,7 +114,7 @@ def draw_rejection(results: Results) -> Figure:
 
 @styled
 def draw_mistakes(test: Split, scores: NDArray[np.float32]) -> Figure:
-    """Fig. 8: every test digit misread; below it the truth, then the answer.
+    """Fig. 8: the test digits misread, the first 200; below each the truth, then the answer.
 
     Parameters
     ----------
@@ -121,7 +122,8 @@ def draw_mistakes(test: Split, scores: NDArray[np.float32]) -> Figure:
     scores : (N, 10) float32
     """
     answers = scores.argmax(1)
-    wrong = np.flatnonzero(answers != test.labels)
+    misread = np.flatnonzero(answers != test.labels)
+    wrong = misread[:_MOST_MISTAKES]
     rows = max(1, -(-len(wrong) // _COLUMNS))
     page = np.full((rows * _DOWN, _COLUMNS * _ACROSS), FULL_INK, np.uint8)
     figure = new_figure(6.4 * page.shape[0] / page.shape[1])
@@ -134,6 +136,9 @@ def draw_mistakes(test: Split, scores: NDArray[np.float32]) -> Figure:
         answer = f"{test.labels[i]}→{answers[i]}"
         axes.text(*below, answer, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=FULL_INK)
+    if len(wrong) < len(misread):
+        note = f"the first {len(wrong)} of {len(misread):,}"
+        axes.text(page.shape[1], page.shape[0], note, ha="right", va="bottom", fontsize=8)
     return figure
 
 

@@ -1,8 +1,6 @@
 """The passes of an experiment, as printed: all seeds side by side, one pattern at a time."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from lenet.errors import InputError
 from lenet.machine import describe_machine, list_versions
 from lenet.reproduction.experiment import Experiment
 from lenet.reproduction.patterns import Patterns
+from lenet.reproduction.progress import Announcer, OnProgress
 from lenet.reproduction.scores import error_rates, make_scorers
 from lenet.reproduction.state import ExperimentState, load_state, save_state
 from lenet.threads import thread_count
@@ -22,47 +21,8 @@ from lenet.threads import thread_count
 if TYPE_CHECKING:
     from lenet.kernels.replicas import Replicas
 
-_CHUNK = 500  # patterns between two looks at the clock
-
-
-@dataclass(frozen=True)
-class ExperimentProgress:
-    """Where an experiment stands: shown while it runs.
-
-    Parameters
-    ----------
-    passes : float
-        Passes done, the current one in part.
-    of : int
-    seconds_left : float
-        Of training.
-    train_error, test_error : float, optional
-        Error rates after the last whole pass, mean over the seeds.
-    study : str
-        What is measured next, in a few words; empty while the networks are trained.
-    """
-
-    passes: float
-    of: int
-    seconds_left: float
-    train_error: float | None = None
-    test_error: float | None = None
-    study: str = ""
-
-    @classmethod
-    def at(
-        cls, state: ExperimentState, passes: float, seconds_left: float = 0.0, study: str = ""
-    ) -> "ExperimentProgress":
-        """The progress of a state whose next pass may have begun."""
-
-        def last(errors: NDArray[np.float64]) -> float | None:
-            return float(errors[-1].mean()) if len(errors) else None
-
-        errors = last(state.train_error), last(state.test_error)
-        return cls(passes, state.experiment.passes, seconds_left, *errors, study)
-
-
-OnProgress = Callable[[ExperimentProgress], None]
+_CHUNK = 500  # patterns between two words on how far it is, at most
+_PRESENTED = 16 * _CHUNK  # to all networks together, likewise
 
 
 def train_passes(
@@ -85,7 +45,7 @@ def train_passes(
     path : Path
         Of the state, written after every pass.
     on_progress : function of ExperimentProgress, optional
-        Called after every 500 patterns.
+        Called as each stage begins, and as it goes on: after every 500 patterns at the latest.
 
     Raises
     ------
@@ -112,28 +72,31 @@ def train_passes(
         rubbish_penalty=experiment.rubbish_penalty,
     )
     patterns = Patterns(experiment, n)
-    started, before = time.perf_counter(), state.passes
-
-    def told(done: float) -> None:
-        if on_progress:
-            pace = (time.perf_counter() - started) / (done - before)
-            left = pace * (experiment.passes - done)
-            on_progress(ExperimentProgress.at(state, done, left))
-
+    announcer = Announcer(state, on_progress)
+    _compile(replicas, announcer, distorted=patterns.matrices is not None)
     for number in range(state.passes, experiment.passes):
         clock = time.perf_counter()
-        n_wrong = _train_pass(number, state, replicas, patterns, told)
+        n_wrong = _train_pass(number, state, replicas, patterns, announcer)
         state.seconds += time.perf_counter() - clock
         state.made_on = {
             "machine": describe_machine(),
             "threads": thread_count(),
             "versions": list_versions(),
         }
+        announcer.begin(f"test errors after pass {number + 1}", experiment.seeds)
+        measured = error_rates(announcer.watched(make_scorers(state.networks)), test)
         state.train_error = np.vstack([state.train_error, n_wrong / n])
-        measured = error_rates(make_scorers(state.networks), test)
         state.test_error = np.vstack([state.test_error, measured])
         save_state(path, state)
     return state
+
+
+def _compile(replicas: "Replicas", announcer: Announcer, *, distorted: bool) -> None:
+    """Compile both walks, which is no part of the training's time."""
+    announcer.begin("compiling for this processor", 2)
+    for power in (2, 1):
+        replicas.compile(power, distorted=distorted)
+        announcer.advance()
 
 
 def _train_pass(
@@ -141,7 +104,7 @@ def _train_pass(
     state: ExperimentState,
     replicas: "Replicas",
     patterns: Patterns,
-    told: Callable[[float], None],
+    announcer: Announcer,
 ) -> NDArray[np.int64]:
     """One pass over all patterns, curvature first; how many each network got wrong on the way.
 
@@ -149,17 +112,21 @@ def _train_pass(
     ----------
     LeCun et al. 1998, Sec. III.B, App. C.
     """
-    experiment = state.experiment
-    diagonal = replicas.estimate(*patterns.for_curvature(number))
+    experiment, n = state.experiment, state.patterns
+    chunk = min(_CHUNK, max(1, _PRESENTED // experiment.seeds))
+    drawn, distorted = patterns.for_curvature(number)
+    announcer.begin(f"curvature before pass {number + 1}", len(drawn))
+    diagonal = replicas.estimate(drawn, distorted, chunk=chunk, on_patterns=announcer.advance)
     rate = experiment.learning_rates[number]
     if number == 0:
         rates = [rate / (experiment.mu + h) for h in diagonal.values()]
         state.rates = np.array([min(r.min() for r in rates), max(r.max() for r in rates)])
     n_wrong = np.zeros(experiment.seeds, np.int64)
-    for first in range(0, state.patterns, _CHUNK):
-        part = slice(first, min(first + _CHUNK, state.patterns))
+    announcer.begin(f"pass {number + 1}/{experiment.passes}", n, trains=True)
+    for first in range(0, n, chunk):
+        part = slice(first, min(first + chunk, n))
         order, matrices = patterns.of_pass(number, part)
         _, wrong = replicas.train(order, rate, experiment.mu, matrices)
         n_wrong += wrong.sum(0)
-        told(number + part.stop / state.patterns)
+        announcer.advance(len(order))
     return n_wrong

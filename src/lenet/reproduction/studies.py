@@ -1,18 +1,18 @@
 """What the paper claims of a trained network beside its error: measured for every seed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from sklearn.metrics import roc_auc_score
 
 from lenet.data.distortions import warp
 from lenet.data.ink import to_ink
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
 from lenet.data.splits import Split
+from lenet.errors import InputError, suggestion
 from lenet.evaluation import softmax
 from lenet.reproduction.scores import Score, error_rates
 
@@ -109,6 +109,31 @@ def _noisy(ink: NDArray[np.uint8]) -> Iterator[tuple[float, NDArray[np.uint8]]]:
 CHANGES = {"scale": _scaled, "shift": _shifted, "rotation": _rotated, "noise": _noisy}
 """Kind to what yields the size of each change and the changed ink."""
 
+SIZES = {"scale": SCALES, "shift": SHIFTS, "rotation": ANGLES, "noise": NOISE}
+"""Kind to the sizes of its changes."""
+
+OTHERS = "others"
+"""The study of pictures that are no digits."""
+
+STUDIES = (*CHANGES, OTHERS)
+"""What can be measured beside the errors and the rejection, which cost next to nothing."""
+
+
+def choose_studies(names: Sequence[str]) -> tuple[str, ...]:
+    """These studies, each once and in the order of `STUDIES`.
+
+    Raises
+    ------
+    InputError
+        When there is no such study.
+    """
+    for name in names:
+        if name not in STUDIES:
+            raise InputError(
+                f"there is no study {name!r}; use {', '.join(STUDIES)}{suggestion(name, STUDIES)}"
+            )
+    return tuple(study for study in STUDIES if study in names)
+
 
 def _moved(
     ink: NDArray[np.uint8], back: NDArray[np.float64], down: float = 0.0
@@ -140,6 +165,8 @@ def not_a_digit(
     score: Score, digits: NDArray[np.uint8], others: dict[str, NDArray[np.uint8]]
 ) -> dict[str, NotADigit]:
     """Both scores of one network, for each kind of other picture."""
+    from sklearn.metrics import roc_auc_score
+
     known = score(digits)
     found = {}
     for kind, ink in others.items():
