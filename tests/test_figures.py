@@ -4,22 +4,34 @@ import io
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib import font_manager
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lenet.checkpoints import Checkpoint
 from lenet.classifier import Classifier
 from lenet.data.preprocessing import Preprocessing
+from lenet.errors import LenetWarning
 from lenet.evaluation import evaluate
+from lenet.figures import fonts
 from lenet.figures.curves import draw_curves
-from lenet.figures.evaluation import MISTAKES, draw_calibration, draw_confusion, draw_mistakes
+from lenet.figures.evaluation import (
+    _RIGHT,
+    _WRONG,
+    MISTAKES,
+    draw_calibration,
+    draw_confusion,
+    draw_mistakes,
+)
 from lenet.figures.networks import draw_explanation, draw_filters
-from lenet.figures.style import to_png
-from lenet.figures.text import cautious_percent, clock, duration, percent, short
+from lenet.figures.style import text_on, to_png
+from lenet.figures.text import cautious_percent, clock, duration, percent, percents, short
 from lenet.networks import NETWORKS, build_network
 from lenet.networks.initialization import initialize
 from lenet.training.history import Epoch
@@ -85,8 +97,10 @@ def test_the_same_figure_gives_the_same_bytes():
 class TestText:
     def test_shares(self):
         assert percent(0.03141) == "3.14 %"
+        assert percent(math.nan) == "–"
+        assert percents(0.9, 1) == "90.00 to 100.00 %"
         said = [cautious_percent(share) for share in (0, 0.0004, 0.5, 0.9994, 1)]
-        assert said == ["0.0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100.0 %"]
+        assert said == ["< 0.1 %", "< 0.1 %", "50.0 %", "> 99.9 %", "> 99.9 %"]
 
     @pytest.mark.parametrize(
         ("seconds", "took", "left"),
@@ -112,7 +126,7 @@ class TestCurves:
         figure = draw_curves(OVERFITS, 2, "What the numbers say.")
         said = texts(figure)
         assert "Best epoch 2 of 3: validation accuracy 88.00 %" in said
-        assert "gap 7.1 points" in said
+        assert "gap 7.1\npoints" in said
         assert "What the numbers say." in said
         marked = [line.get_xdata()[0] for axes in figure.axes for line in axes.lines[-1:]]
         assert marked == [2, 2]
@@ -153,6 +167,18 @@ class TestCurves:
         assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(2, 0.3), (2, 0.9)]
         pixels(figure)
 
+    def test_a_dot_on_the_edge_is_whole(self):
+        figure = draw_curves([epoch(1, loss=0.5), epoch(2, loss=0.0)], 2)
+        assert not any(axes.lines[-1].get_clip_on() for axes in figure.axes)
+
+    def test_names_stay_between_the_ends_of_their_axes(self):
+        history = [epoch(1, 0.5, 0.5, 0.5), epoch(2, 0.99, 0.5, 0.0)]
+        for axes in draw_curves(history, 2).axes:
+            low, high = axes.get_ylim()
+            names = [text for text in axes.texts if text.get_text() != "best"]
+            assert len(names) == (3 if axes.get_title("left") == "Accuracy" else 2)
+            assert all(low < name.xy[1] < high for name in names)
+
 
 class TestConfusion:
     def test_shows_recall_and_counts(self):
@@ -163,6 +189,13 @@ class TestConfusion:
         assert "100.0" in said
         assert said.count("1") == 1
         assert "cat" in said
+
+    def test_says_nothing_of_a_class_without_images(self):
+        result = evaluate(np.eye(3)[[0, 2]], [0, 0], ("cat", "dog", "cow"))
+        figure = draw_confusion(result)
+        said = [text.get_text() for text in figure.axes[0].texts]
+        assert said == ["50.0", "1", "–", "–"]
+        assert {"what it is", "what the network said"} <= set(texts(figure).split("\n"))
 
     @pytest.mark.parametrize("classes", [2, 10, 25, 200])
     def test_any_number_of_classes(self, classes):
@@ -175,6 +208,51 @@ class TestConfusion:
         result = some_evaluation(10, names=STRANGE)
         assert "$5 bill$" in texts(draw_confusion(result))
         pixels(draw_confusion(result))
+
+
+def test_numbers_can_be_read_on_every_colour():
+    for share in np.linspace(0, 1, 50):
+        for colours in (_RIGHT, _WRONG):
+            colour = colours(share)
+            light, ink = _luminance(colour), _luminance(to_rgb(text_on(colour)))
+            contrast = (max(light, ink) + 0.05) / (min(light, ink) + 0.05)
+            assert contrast > 3.9
+
+
+def _luminance(colour):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return np.dot(linear, (0.2126, 0.7152, 0.0722))
+
+
+class TestFonts:
+    def test_a_name_gets_a_font_that_has_its_characters(self, monkeypatch):
+        paths = [p for p in font_manager.findSystemFonts() if fonts._has(fonts._open(p), "螺")]
+        if not paths:
+            pytest.skip("no font here has Chinese characters")
+        (axes,) = draw_confusion(some_evaluation(2, names=("螺栓", "nut"))).axes
+        families = axes.get_yticklabels()[0].get_fontfamily()
+        assert families[0] == "DejaVu Sans"
+        assert len(families) == 2
+
+    def test_a_font_installed_a_moment_ago_is_found(self, monkeypatch, tmp_path):
+        # Of DejaVu's own fonts one has the Armenian letters, which take the part of a new script.
+        path = tmp_path / "New-Sans.ttf"
+        path.write_bytes(Path(font_manager.findfont("DejaVu Sans")).read_bytes())
+        monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(path)])
+        monkeypatch.setattr(fonts, "_first", lambda: fonts._open(font_manager.findfont("cmb10")))
+        fonts._find.cache_clear()
+        assert fonts._find(frozenset("ա")) == ["DejaVu Sans"]
+        assert any(entry.fname == str(path) for entry in font_manager.fontManager.ttflist)
+
+    def test_without_one_a_line_names_the_package(self, monkeypatch):
+        monkeypatch.setattr(font_manager, "findSystemFonts", lambda: ["nothing there.ttf"])
+        fonts._find.cache_clear()
+        with pytest.warns(LenetWarning, match="fonts-noto-cjk"):
+            draw_confusion(some_evaluation(2, names=("螺栓", "nut")))
+        fonts._find.cache_clear()
+        with pytest.warns(LenetWarning, match="fonts-noto$"):
+            fonts._find(frozenset("𒀀"))
+        fonts._find.cache_clear()
 
 
 def test_calibration_shows_every_bin_that_has_images():
@@ -195,7 +273,9 @@ class TestMistakes:
         scores = np.array([[0.0, 1.0], [0.0, 5.0], [3.0, 0.0]])
         figure = draw_mistakes(ink, np.zeros(3, np.int64), scores, ("cat", "dog"))
         said = [axes.texts[1].get_text() for axes in figure.axes]
-        assert said == ["dog (99 %)", "dog (73 %)"]
+        assert said == ["dog 99.3 %", "dog 73.1 %"]
+        truth = [axes.texts[0].get_text() for axes in figure.axes]
+        assert truth == ["cat 0.7 %", "cat 26.9 %"]
         assert "All 2 mistakes" in texts(figure)
 
     def test_more_than_fit(self):

@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import errno
 import gc
+import logging
 import os
 import re
 import sys
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # At exit the interpreter looks for circles among all that torch and others have made: a second
     # for nothing. What is to be done at exit, and what is to be flushed, still is.
     atexit.register(gc.freeze)
+    # What it says of its caches and fonts is for programmers; what a user can mend, we say.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -5,9 +5,18 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from lenet.figures.style import BEST, MUTED, TRAIN, VALIDATION, heading, new_figure, styled
+from lenet.figures.style import (
+    BEST,
+    MUTED,
+    PERCENT,
+    TRAIN,
+    VALIDATION,
+    heading,
+    new_figure,
+    styled,
+)
 from lenet.figures.text import percent
 from lenet.training.history import GAP, Epoch, find_gap
 
@@ -60,6 +69,7 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int, sentence: str = "") -
             color=BEST,
             markersize=7,
             zorder=4,
+            clip_on=False,  # whole where it lies on an edge
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(history) == 1:
@@ -69,12 +79,13 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int, sentence: str = "") -
             axes.set_xlim(epochs[0], epochs[-1])
         axes.margins(y=0.08)
         if field == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+            axes.yaxis.set_major_formatter(PERCENT)
             axes.set_xlabel("epoch")
-            _name_gap(axes, epochs, history)
+            gap = _shade_gap(axes, epochs, history)
         else:
             axes.set_ylim(bottom=0)
-        _name_ends(axes, ends)
+            gap = ""
+        _name_ends(axes, ends, gap)
         axes.annotate(
             "best",
             (best_epoch, 1),
@@ -88,15 +99,24 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int, sentence: str = "") -
     return figure
 
 
-def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write each line's name at its end, apart from one another."""
+def _name_ends(axes: Axes, ends: list[tuple[float, str, str]], gap: str) -> None:
+    """Write each line's name at its end, apart from one another; below them what parts them."""
     low, high = axes.get_ylim()
+    line = 0.085 * (high - low)  # of text
     ends = sorted(ends)
-    overlap = max(0.0, 0.085 * (high - low) - (ends[-1][0] - ends[0][0]))
-    for way, (y, part, colour) in zip((-1, 1), ends, strict=False):
-        y += way * overlap / 2 if len(ends) > 1 else 0.0
+    if len(ends) > 1:
+        overlap = max(0.0, line - (ends[1][0] - ends[0][0])) / 2
+        ends = [(ends[0][0] - overlap, *ends[0][1:]), (ends[1][0] + overlap, *ends[1][1:])]
+    names = [(y, part, MUTED if part == "train" else colour) for y, part, colour in ends]
+    least = low + line / 2  # the words of the x axis begin there
+    if gap:
+        names.insert(0, (names[0][0] - 1.5 * line, gap, BEST))
+        least += line / 2
+    for wanted, name, colour in names:
+        y = max(wanted, least)
+        least = y + (1.5 if name == gap else 1) * line
         axes.annotate(
-            part,
+            name,
             (1, y),
             xycoords=("axes fraction", "data"),
             xytext=(8, 0),
@@ -104,15 +124,16 @@ def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
             va="center",
             size=9,
             weight="bold",
-            color=MUTED if part == "train" else colour,
+            color=colour,
             annotation_clip=False,
         )
 
 
-def _name_gap(axes: Axes, epochs: list[int], history: Sequence[Epoch]) -> None:
-    last, gap = history[-1], find_gap(history)
+def _shade_gap(axes: Axes, epochs: list[int], history: Sequence[Epoch]) -> str:
+    """Shade where training is ahead of validation; what the distance at the end is called."""
+    gap = find_gap(history)
     if len(history) < 2 or not gap >= GAP:
-        return
+        return ""
     axes.fill_between(
         epochs,
         [epoch.validation_accuracy for epoch in history],
@@ -122,14 +143,4 @@ def _name_gap(axes: Axes, epochs: list[int], history: Sequence[Epoch]) -> None:
         alpha=0.1,
         linewidth=0,
     )
-    axes.annotate(
-        f"gap {100 * gap:.1f} points",
-        (epochs[-1], last.validation_accuracy),
-        xytext=(-6, -10),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        size=9,
-        color=BEST,
-        weight="bold",
-    )
+    return f"gap {100 * gap:.1f}\npoints"

@@ -4,11 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK
@@ -17,7 +15,7 @@ from lenet.figures.style import (
     BEST,
     MUTED,
     PAPER,
-    TEXT,
+    PERCENT,
     TRAIN,
     VALIDATION,
     WIDTH,
@@ -25,8 +23,9 @@ from lenet.figures.style import (
     heading,
     new_figure,
     styled,
+    text_on,
 )
-from lenet.figures.text import short
+from lenet.figures.text import NOTHING, cautious_percent, short
 
 MISTAKES = 30
 _RIGHT = LinearSegmentedColormap.from_list("right", ["#eef4ff", "#93b9fb", "#2563eb"])
@@ -43,18 +42,18 @@ def draw_confusion(evaluation: Evaluation) -> Figure:
     top = heading(
         figure,
         f"{evaluation.n_errors:,} of {evaluation.n_images:,} wrong",
-        "Rows: what it is. Columns: what the network said. "
-        "Blue: right, in % of the row. Orange: wrong, in images.",
+        "Blue: right, in % of the class's images. Orange: wrong, in images.",
     )
-    rows = counts.sum(axis=1, keepdims=True).clip(min=1)
+    recall = np.array([one.recall for one in evaluation.per_class])
     wrong = counts * (1 - np.eye(classes, dtype=np.int64))
     colours = _WRONG(wrong / max(5, wrong.max()))  # one mistake is no alarm
-    colours[wrong == 0] = mpl.colors.to_rgba(PAPER)
-    right = np.arange(classes)
-    recall = (counts / rows)[right, right]
-    colours[right, right] = _RIGHT(recall)
-    margin = 0.03 + 0.0115 * max(len(name) for name in names)
+    colours[wrong == 0] = to_rgba(PAPER)
+    there = np.flatnonzero(np.isfinite(recall))
+    colours[there, there] = _RIGHT(recall[there])
+    margin = 0.06 + 0.0115 * max(len(name) for name in names)
     axes = figure.add_axes((margin, margin, 0.975 - margin, 1 - top - margin - 0.02))
+    figure.supylabel("what it is", x=0.01, size=9, color=MUTED)
+    figure.supxlabel("what the network said", y=0.01, size=9, color=MUTED)
     axes.imshow(colours, aspect="auto")
     axes.spines[:].set_visible(False)
     ticks = range(0, classes, math.ceil(classes / 30))
@@ -69,17 +68,17 @@ def draw_confusion(evaluation: Evaluation) -> Figure:
     axes.grid(which="minor", color="white", linewidth=min(2.0, 24 / classes))
     axes.tick_params(which="both", length=0)
     if classes <= 24:
-        for i, j in np.argwhere(counts):
-            strong = recall[i] > 0.75 if i == j else wrong[i, j] > 0.6 * max(5, wrong.max())
+        for i, j in np.argwhere(wrong + np.eye(classes, dtype=np.int64)):
+            share = f"{100 * recall[i]:.1f}" if i in there else NOTHING
             axes.text(
                 j,
                 i,
-                f"{100 * recall[i]:.1f}" if i == j else f"{counts[i, j]:,}",
+                share if i == j else f"{wrong[i, j]:,}",
                 ha="center",
                 va="center",
                 size=size,
                 weight="bold" if i == j else "normal",
-                color="white" if strong else TEXT,
+                color=text_on(colours[i, j]),
             )
     return figure
 
@@ -122,7 +121,7 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.04)
     axes.set_xticklabels([])
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.set_ylabel("right")
     below = figure.add_subplot(grid[1])
     below.bar(
@@ -132,8 +131,8 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
         color=TRAIN,
     )
     below.set_xlim(0, 1.02)
-    below.xaxis.set_major_formatter(PercentFormatter(1))
-    below.yaxis.set_major_formatter(PercentFormatter(1))
+    below.xaxis.set_major_formatter(PERCENT)
+    below.yaxis.set_major_formatter(PERCENT)
     below.set_yticks([0, 1])
     below.set_xlabel("sure")
     below.set_ylabel("images")
@@ -148,7 +147,7 @@ def draw_mistakes(
     class_names: Sequence[str],
     limit: int = MISTAKES,
 ) -> Figure:
-    """The wrong answers that were furthest from the truth, worst first.
+    """The wrong answers that were furthest from the truth: the largest losses.
 
     Parameters
     ----------
@@ -178,7 +177,8 @@ def draw_mistakes(
     top = heading(
         figure,
         title,
-        "What it is, and in orange what the network said and how sure it was. Worst first.",
+        "What it is, and in orange what the network said, each with the probability it gave. "
+        "The largest loss first: where it held the truth for the least probable.",
     )
     grid = figure.add_gridspec(
         rows,
@@ -194,14 +194,19 @@ def draw_mistakes(
         axes = figure.add_subplot(grid[place // columns, place % columns])
         draw_picture(axes, FULL_INK - ink[i])
         axes.set_anchor("N")
-        said = predictions[i]
+        truth, said = labels[i], predictions[i]
         axes.text(
-            0, -0.04, short(class_names[labels[i]], 13), transform=axes.transAxes, va="top", size=8
+            0,
+            -0.04,
+            f"{short(class_names[truth], 9)} {cautious_percent(sure[i, truth])}",
+            transform=axes.transAxes,
+            va="top",
+            size=7.5,
         )
         axes.text(
             0,
             -0.19,
-            f"{short(class_names[said], 11)} ({100 * sure[i, said]:.0f} %)",
+            f"{short(class_names[said], 9)} {cautious_percent(sure[i, said])}",
             transform=axes.transAxes,
             va="top",
             size=7.5,

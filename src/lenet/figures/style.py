@@ -4,19 +4,21 @@ import functools
 import io
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
-from matplotlib import colormaps, font_manager
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK
+from lenet.figures.fonts import FIRST, spell
 from lenet.files import write_atomic
 
 WIDTH = 6.4  # inches: text of a figure this wide is still legible on a phone
@@ -26,58 +28,44 @@ TEXT, MUTED, FAINT, PAPER = "#1f2430", "#667085", "#dfe3ea", "#f6f7f9"
 TRAIN, VALIDATION, BEST = "#94a3b8", "#2563eb", "#d9480f"
 _GREY = colormaps["gray"]
 SIGNED = colormaps["RdBu_r"]
-
-# The first is inside matplotlib; the others are taken, where there, for names in other scripts.
-_FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "WenQuanYi Zen Hei",
-    "Noto Sans Arabic",
-    "Noto Sans Devanagari",
-)
+PERCENT = PercentFormatter(1, symbol=" %")
 
 _P = ParamSpec("_P")
-_R = TypeVar("_R")
+
+_STYLE: Any = {  # the keys' literal type is private to matplotlib
+    "font.family": [FIRST],
+    "font.size": 10,
+    "text.color": TEXT,
+    "text.parse_math": False,  # a class may be called "$5 bill"
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": TEXT,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 2,
+    "lines.solid_capstyle": "round",
+    "image.interpolation": "nearest",
+}
 
 
-@functools.cache
-def _style() -> Any:  # the keys' literal type is private to matplotlib
-    known = set(font_manager.get_font_names())
-    return {
-        "font.family": [name for name in _FONTS if name in known],
-        "font.size": 10,
-        "text.color": TEXT,
-        "text.parse_math": False,  # a class may be called "$5 bill"
-        "axes.edgecolor": FAINT,
-        "axes.labelcolor": MUTED,
-        "axes.titlecolor": TEXT,
-        "axes.titlesize": 10.5,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": False,
-        "grid.color": FAINT,
-        "grid.linewidth": 0.8,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "lines.linewidth": 2,
-        "lines.solid_capstyle": "round",
-        "image.interpolation": "nearest",
-    }
-
-
-def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     """Draw in our style whatever the user's matplotlib is set to, and leave that as it was."""
 
     @functools.wraps(draw)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with mpl.rc_context(_style()):
-            return draw(*args, **kwargs)
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            figure = draw(*args, **kwargs)
+            spell(figure)
+        return figure
 
     return styled
 
@@ -89,12 +77,11 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
-@styled
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:
     """The figure as the bytes of a PNG file: the same bytes for the same figure."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A class named in a script that no font here has: boxes in the figure are enough.
+    with warnings.catch_warnings(), mpl.rc_context(_STYLE):
+        # `spell` has said it already.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
@@ -124,6 +111,20 @@ def draw_picture(
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)
+
+
+def text_on(colour: Sequence[float]) -> str:
+    """Dark or white, whichever is easier to read on a colour: red, green, blue, each 0 … 1.
+
+    References
+    ----------
+    WCAG 2.2, "relative luminance" and "contrast ratio".
+    """
+    light = sum(
+        weight * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+        for weight, c in zip((0.2126, 0.7152, 0.0722), colour, strict=False)
+    )
+    return TEXT if (light + 0.05) / 0.067 > 1.05 / (light + 0.05) else "white"
 
 
 def write(path: Path, figure: Figure) -> None:

@@ -17,13 +17,12 @@ def percents(low: float, high: float) -> str:
 
 
 def cautious_percent(share: float) -> str:
-    """99.97 % is not 100 %: one digit more where it matters, and never a false certainty."""
-    percent = 100 * share
-    if 99.9 <= percent < 100:
+    """A probability: "95.4 %", and at the ends "> 99.9 %" or "< 0.1 %", for none is 0 or 1."""
+    if share > 0.999:
         return "> 99.9 %"
-    if 0 < percent < 0.1:
+    if share < 0.001:
         return "< 0.1 %"
-    return f"{percent:.1f} %"
+    return f"{100 * share:.1f} %"
 
 
 def duration(seconds: float) -> str:
