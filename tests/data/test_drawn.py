@@ -134,7 +134,7 @@ def test_scribbles_are_full_of_line():
 def test_drawn_digits_are_added_to_what_is_learnt_from_and_to_nothing_else(mnist):
     plain, both = mnist, load_dataset("mnist+drawn")
     n = len(plain.train)
-    assert len(both.train) == n + 20_000
+    assert len(both.train) == n + 40_000
     assert np.array_equal(both.train.images[:n], plain.train.images)
     assert np.array_equal(both.validation.images, plain.validation.images)
     assert np.array_equal(both.test.images, plain.test.images)

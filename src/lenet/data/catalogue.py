@@ -114,8 +114,8 @@ DATASETS: dict[str, Dataset] = {
         replace(
             _MNIST,
             name=f"{_MNIST.name}{DRAWN}",
-            description="MNIST, and 20,000 digits drawn in other customary forms to learn from",
-            n_drawn=20_000,
+            description="MNIST, and 40,000 digits drawn in other customary forms to learn from",
+            n_drawn=40_000,
         ),
         Dataset(
             name="fashion-mnist",

@@ -16,14 +16,14 @@ _SCRIBBLES_OF_A_KIND = 32
 _SCRIBBLE_POINTS = (6, 16)  # fewer can be a 1 or a 7
 _SCRIBBLE_STEP = 60.0  # of the size of 100, from point to point: so many more lie between
 _MARGIN = (INK_SIZE - BOX_SIZE) // 2
-_SHARES = {"characters": 0.55, "scribbles": 0.2, "blots": 0.12, "textures": 0.13}
+_SHARES = {"characters": 0.5, "scribbles": 0.18, "solids": 0.14, "blots": 0.06, "textures": 0.12}
 
 _OUTSIDE = np.ones((INK_SIZE, INK_SIZE), bool)
 _OUTSIDE[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = False
 
 
 def draw_strangers(count: int, class_names: Sequence[str], seed: int) -> NDArray[np.uint8]:
-    """Characters that are no class, scribbles, blots, textures and empty paper.
+    """Characters that are no class, scribbles, solids, blots, textures and empty paper.
 
     Parameters
     ----------
@@ -43,13 +43,15 @@ def draw_strangers(count: int, class_names: Sequence[str], seed: int) -> NDArray
         name: forms for name, forms in (DIGITS | LETTERS).items() if name.casefold() not in known
     }
     ends = np.rint(np.cumsum(list(_SHARES.values())) * count).astype(int)
-    n_characters, n_scribbles, n_blots, n_textures = np.diff(ends, prepend=0).tolist()
+    sizes = dict(zip(_SHARES, np.diff(ends, prepend=0).tolist(), strict=True))
+    characters = rng.integers(0, len(glyphs), sizes["characters"])
+    single = {"solids": _solid, "blots": _blot, "textures": _texture}
+    drawn = [_draw_one(rng) for kind, _draw_one in single.items() for _ in range(sizes[kind])]
     return np.concatenate(
         [
-            draw(glyphs, rng.integers(0, len(glyphs), n_characters), rng),
-            draw_scribbles(n_scribbles, rng),
-            np.array([_blot(rng) for _ in range(n_blots)]).reshape(-1, INK_SIZE, INK_SIZE),
-            np.array([_texture(rng) for _ in range(n_textures)]).reshape(-1, INK_SIZE, INK_SIZE),
+            draw(glyphs, characters, rng),
+            draw_scribbles(sizes["scribbles"], rng),
+            np.array(drawn, np.uint8).reshape(-1, INK_SIZE, INK_SIZE),
         ]
     )
 
@@ -85,6 +87,28 @@ def draw_scribbles(count: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         lines = np.einsum("lp,cpk->clk", matrix, points).astype(np.float32)
         some[:] = ink_lines(lines, np.zeros(len(matrix), np.intp), rng)
     return images
+
+
+def _solid(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A filled outline in the box, as a garment or a tool leaves one: bars and rounds together."""
+    fine = np.linspace(-1, 1, 4 * BOX_SIZE)
+    covered = np.zeros((len(fine), len(fine)), bool)
+    for _ in range(rng.integers(2, 6)):
+        angle = rng.normal(0, 0.6) + rng.integers(2) * np.pi / 2
+        across, down = fine - rng.uniform(-0.5, 0.5), fine[:, None] - rng.uniform(-0.5, 0.5)
+        c, s = np.cos(angle), np.sin(angle)
+        u = (c * across + s * down) / rng.uniform(0.1, 0.5)
+        v = (c * down - s * across) / rng.uniform(0.25, 0.8)
+        covered |= u**2 + v**2 < 1 if rng.random() < 0.4 else np.maximum(abs(u), abs(v)) < 1
+    picture = Image.fromarray(covered)
+    box = picture.getbbox() or (0, 0, *picture.size)
+    width, height = box[2] - box[0], box[3] - box[1]
+    scale = BOX_SIZE / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = picture.convert("L").resize(size, Image.Resampling.BOX, box=box)
+    frame = Image.new("L", (INK_SIZE, INK_SIZE))
+    frame.paste(small, ((INK_SIZE - size[0]) // 2, (INK_SIZE - size[1]) // 2))
+    return np.array(frame)
 
 
 def _blot(rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,0 +1,284 @@
+"""What a network's answers are worth: its temperature, what it knows, what it had better reject.
+
+Fitted on images that were held out and on strangers drawn by rule, and stored with the weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lenet.errors import InputError, ShapeError
+from lenet.evaluation import cross_entropies, softmax
+
+FEATURE_LAYERS = ("s4", "c5", "f6")
+"""The layers that are asked whether they know an image."""
+
+N_FEATURES = 400 + 120 + 84
+"""Values of these layers, in every LeNet-5."""
+
+UNKNOWN_SHARE = 0.01
+"""Right answers on held-out images, at most, that are doubted because the image looks unknown."""
+
+UNSURE_SHARE = 0.02
+"""Right answers on held-out images, at most, that are doubted for their probability."""
+
+SURE = 0.9
+"""No probability above this is doubted, however rare lower ones are."""
+
+MAX_ROWS = 64
+"""Of a rejection curve."""
+
+_RIDGE = 1e-2
+_NEWTON_STEPS = 25
+_TEMPERATURES = (0.02, 50.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """How far to believe a network.
+
+    Parameters
+    ----------
+    temperature : float
+        Scores divided by it give probabilities that are as often right as they say.
+    weight : (604,) float32
+        Of each value of `FEATURE_LAYERS` in the score of being known.
+    bias : float
+    least_known : float
+        Being known less than this is a doubt.
+    least_probability : float
+        A winning probability below it is a doubt.
+    rejection : (K, 3) float32
+        As `rejection_curve` gives it, of held-out images.
+
+    Raises
+    ------
+    InputError
+        When a number is not finite or out of its range.
+    ShapeError
+        When an array has another shape.
+    """
+
+    temperature: float
+    weight: NDArray[np.float32]
+    bias: float
+    least_known: float
+    least_probability: float
+    rejection: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        rows = self.rejection.shape[0] if self.rejection.ndim == 2 else 0
+        if self.weight.shape != (N_FEATURES,) or self.rejection.shape != (rows, 3) or not rows:
+            raise ShapeError(
+                f"trust needs a weight ({N_FEATURES},) and a rejection curve (K, 3), "
+                f"got {self.weight.shape} and {self.rejection.shape}"
+            )
+        numbers = [self.temperature, self.bias, self.least_known, self.least_probability]
+        for values in (numbers, self.weight, self.rejection):
+            if not np.isfinite(values).all():
+                raise InputError("trust holds NaN or infinity")
+        shares = [self.least_known, self.least_probability, *self.rejection.flat]
+        if self.temperature <= 0 or min(shares) < 0 or max(shares) > 1:
+            raise InputError("trust needs a positive temperature and shares from 0 to 1")
+
+    def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated probabilities: (N, classes) scores → (N, classes), rows sum to 1."""
+        return softmax(np.asarray(scores, np.float64) / self.temperature)
+
+    def known(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The probability that each image is no stranger, were half of all strangers: (N,)."""
+        return _logistic(features.astype(np.float64) @ self.weight + self.bias)
+
+    def confidence(
+        self, probabilities: NDArray[np.float64], known: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What answers are rejected by: the winning probability, and 0 for what is unknown."""
+        return np.where(known < self.least_known, 0.0, probabilities.max(axis=1))
+
+    def threshold(self, error_rate: float) -> float:
+        """The confidence that an answer needs for no more than so many to be wrong.
+
+        Parameters
+        ----------
+        error_rate : float, 0 … 1
+            Wanted among the answers that are left, on images like the held-out ones.
+
+        Raises
+        ------
+        InputError
+            When it is no such fraction, or fewer than the held-out images can show.
+        """
+        if not 0 <= error_rate <= 1:
+            raise InputError(f"a rate of errors is a fraction from 0 to 1, got {error_rate}")
+        enough = np.flatnonzero(self.rejection[:, 2] <= error_rate)
+        if not len(enough):
+            least = float(self.rejection[:, 2].min())
+            raise InputError(
+                f"the held-out images reach an error of {least:.4f} at best, not {error_rate}"
+            )
+        return float(self.rejection[enough[0], 0])
+
+    def to_dict(self) -> dict[str, float]:
+        """What is no array, as plain JSON values."""
+        return {
+            "temperature": self.temperature,
+            "bias": self.bias,
+            "least_known": self.least_known,
+            "least_probability": self.least_probability,
+        }
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What is no number."""
+        return {"weight": self.weight, "rejection": self.rejection}
+
+
+def features_of(activations: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What `Trust.known` takes: (N, 604), the outputs of `FEATURE_LAYERS` side by side."""
+    layers = [activations[name] for name in FEATURE_LAYERS]
+    return np.concatenate([layer.reshape(len(layer), -1) for layer in layers], axis=1)
+
+
+def fit_trust(
+    known: NDArray[np.float32],
+    strangers: NDArray[np.float32],
+    held_out: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+) -> Trust:
+    """Learn from examples how far to believe a network.
+
+    Parameters
+    ----------
+    known, strangers : (N, 604) float32
+        Features of what the network learnt from, and of what is none of it.
+    held_out : (N, 604) float32
+        Features of images that it did not learn from.
+    scores : (N, classes) float32
+        Of the held-out images.
+    labels : (N,) int64
+        Theirs.
+
+    Returns
+    -------
+    trust : Trust
+    """
+    weight, bias = fit_known(known, strangers)
+    temperature = fit_temperature(scores, labels)
+    probabilities = softmax(scores.astype(np.float64) / temperature)
+    winning = probabilities.max(axis=1)
+    right = scores.argmax(axis=1) == labels
+    how_known = _logistic(held_out.astype(np.float64) @ weight + bias)
+    # Where nothing is right, nothing right can be doubted.
+    judged = right if right.any() else ~right
+    trust = Trust(
+        temperature=temperature,
+        weight=weight,
+        bias=bias,
+        least_known=float(np.quantile(how_known[judged], UNKNOWN_SHARE)),
+        least_probability=min(SURE, float(np.quantile(winning[judged], UNSURE_SHARE))),
+        rejection=np.zeros((1, 3), np.float32),
+    )
+    curve = rejection_curve(trust.confidence(probabilities, how_known), right)
+    return replace(trust, rejection=curve)
+
+
+def rejection_curve(
+    confidences: NDArray[np.float64], right: NDArray[np.bool_], rows: int = MAX_ROWS
+) -> NDArray[np.float32]:
+    """What is left wrong when the least confident answers are rejected, and one more.
+
+    The one more keeps a few images from promising that none will ever be wrong.
+
+    Parameters
+    ----------
+    confidences : (N,) float, 0 … 1
+    right : (N,) bool
+    rows : int
+        At most.
+
+    Returns
+    -------
+    curve : (K, 3) float32
+        A confidence, the share of answers with less, and the share of wrong ones among the others,
+        were one more of them wrong.
+        All three are monotonic: a row is where fewer are wrong than in all rows before it.
+
+    References
+    ----------
+    Geifman and El-Yaniv 2017, "Selective Classification for Deep Neural Networks".
+    """
+    order = np.argsort(confidences, kind="stable")
+    levels, first = np.unique(confidences[order].astype(np.float32), return_index=True)
+    n = len(right)
+    wrong_from = np.cumsum(~right[order][::-1])[::-1]  # among this one and all more confident
+    errors = (wrong_from[first] + 1) / (n - first + 1)
+    better = errors < np.minimum.accumulate(np.concatenate([[np.inf], errors[:-1]]))
+    curve = np.stack([levels, first / n, errors], axis=1)[better].astype(np.float32)
+    curve[0, 0] = 0  # before anything is rejected
+    chosen = np.unique(np.linspace(0, len(curve) - 1, rows).round().astype(int))
+    return np.asarray(curve[chosen])
+
+
+def fit_known(
+    known: NDArray[np.float32], strangers: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float]:
+    """A plane between the features of what is known and those of strangers.
+
+    Logistic regression with a small ridge, by Newton's method. Each side counts as much as the
+    other, however many examples it has.
+
+    Returns
+    -------
+    weight : (features,) float32
+    bias : float
+    """
+    x = np.concatenate([known, strangers]).astype(np.float64)
+    mean, deviation = x.mean(0), x.std(0) + 1e-3
+    x = np.hstack([(x - mean) / deviation, np.ones((len(x), 1))])
+    truth = np.arange(len(x)) < len(known)
+    share = np.where(truth, 0.5 / len(known), 0.5 / len(strangers))
+    ridge = np.full(x.shape[1], _RIDGE)
+    ridge[-1] = 1e-9
+    plane = np.zeros(x.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        p = _logistic(x @ plane)
+        slope = x.T @ (share * (p - truth)) + ridge * plane
+        curvature = (x * (share * p * (1 - p))[:, None]).T @ x + np.diag(ridge)
+        step = np.linalg.solve(curvature, slope)
+        plane -= step
+        if np.abs(step).max() < 1e-3:
+            break
+    weight = (plane[:-1] / deviation).astype(np.float32)
+    return weight, float(plane[-1] - mean @ weight)
+
+
+def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
+    """The temperature at which the labels surprise least, had there been one image more: a riddle.
+
+    The riddle's label could be any. Without it, a network that is right on all the images would
+    have to be sure beyond all measure.
+
+    References
+    ----------
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", Sec. 4.2.
+    """
+    scores = np.asarray(scores, np.float64)
+
+    def surprise(logarithm: float) -> float:
+        cooled = scores / np.exp(logarithm)
+        classes = range(scores.shape[1])
+        riddle = np.mean([cross_entropies(cooled, np.full(len(cooled), k)).mean() for k in classes])
+        return float(cross_entropies(cooled, labels).sum() + riddle)
+
+    low, high = np.log(_TEMPERATURES)
+    section = (np.sqrt(5) - 1) / 2  # golden: the function has one valley
+    while high - low > 1e-3:
+        left, right = high - section * (high - low), low + section * (high - low)
+        low, high = (low, right) if surprise(left) <= surprise(right) else (left, high)
+    return float(np.exp((low + high) / 2))
+
+
+def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((1 + np.tanh(x / 2)) / 2)
