@@ -22,6 +22,7 @@ ORDER = (
     "networks",
     "kernels",
     "engines",
+    "trust",
     "state_dicts",
     "checkpoints",
     "training",

@@ -110,6 +110,11 @@ def test_the_wanted_error_is_had_with_the_fewest_rejected():
         one.threshold(5)
 
 
+def test_weights_that_learnt_from_every_image_promise_no_error():
+    with pytest.raises(InputError, match="learnt from every image"):
+        trust(rejection=np.zeros((0, 3), np.float32)).threshold(0.1)
+
+
 def test_what_is_unknown_is_rejected_first():
     one = trust()
     probabilities = np.array([[0.99, 0.01], [0.6, 0.4]])
@@ -137,7 +142,7 @@ def test_trust_is_fitted_so_that_right_answers_are_rarely_doubted():
     ("changes", "kind"),
     [
         ({"weight": np.zeros(600, np.float32)}, ShapeError),
-        ({"rejection": np.zeros((0, 3), np.float32)}, ShapeError),
+        ({"rejection": np.zeros((2, 2), np.float32)}, ShapeError),
         ({"rejection": np.zeros(3, np.float32)}, ShapeError),
         ({"rejection": np.array([[0, 0, 1.5]], np.float32)}, InputError),
         ({"bias": float("nan")}, InputError),

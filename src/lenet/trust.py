@@ -3,13 +3,15 @@
 Fitted on images that were held out and on strangers drawn by rule, and stored with the weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet.errors import InputError, ShapeError
+from lenet.data.drawn.strangers import draw_known, draw_strangers
+from lenet.data.splits import Splits
+from lenet.errors import DataError, InputError, ShapeError
 from lenet.evaluation import cross_entropies, softmax
 
 FEATURE_LAYERS = ("s4", "c5", "f6")
@@ -30,6 +32,12 @@ SURE = 0.9
 MAX_ROWS = 64
 """Of a rejection curve."""
 
+N_EXAMPLES = 8000
+"""Training images, at most, and strangers, that tell what is known from what is not."""
+
+Answer = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]]
+
+_SEED = 1936
 _RIDGE = 1e-2
 _NEWTON_STEPS = 25
 _TEMPERATURES = (0.02, 50.0)
@@ -51,7 +59,7 @@ class Trust:
     least_probability : float
         A winning probability below it is a doubt.
     rejection : (K, 3) float32
-        As `rejection_curve` gives it, of held-out images.
+        As `rejection_curve` gives it, of held-out images; no rows when there were none.
 
     Raises
     ------
@@ -69,11 +77,11 @@ class Trust:
     rejection: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        rows = self.rejection.shape[0] if self.rejection.ndim == 2 else 0
-        if self.weight.shape != (N_FEATURES,) or self.rejection.shape != (rows, 3) or not rows:
+        curve = self.rejection.shape
+        if self.weight.shape != (N_FEATURES,) or len(curve) != 2 or curve[1] != 3:
             raise ShapeError(
                 f"trust needs a weight ({N_FEATURES},) and a rejection curve (K, 3), "
-                f"got {self.weight.shape} and {self.rejection.shape}"
+                f"got {self.weight.shape} and {curve}"
             )
         numbers = [self.temperature, self.bias, self.least_known, self.least_probability]
         for values in (numbers, self.weight, self.rejection):
@@ -108,10 +116,16 @@ class Trust:
         Raises
         ------
         InputError
-            When it is no such fraction, or fewer than the held-out images can show.
+            When it is no such fraction, or fewer than the held-out images can show, or when there
+            were no such images.
         """
         if not 0 <= error_rate <= 1:
             raise InputError(f"a rate of errors is a fraction from 0 to 1, got {error_rate}")
+        if not len(self.rejection):
+            raise InputError(
+                "these weights learnt from every image they had, so that none says how often they "
+                "are wrong; take weights that were trained with a validation part"
+            )
         enough = np.flatnonzero(self.rejection[:, 2] <= error_rate)
         if not len(enough):
             least = float(self.rejection[:, 2].min())
@@ -138,6 +152,40 @@ def features_of(activations: Mapping[str, NDArray[np.float32]]) -> NDArray[np.fl
     """What `Trust.known` takes: (N, 604), the outputs of `FEATURE_LAYERS` side by side."""
     layers = [activations[name] for name in FEATURE_LAYERS]
     return np.concatenate([layer.reshape(len(layer), -1) for layer in layers], axis=1)
+
+
+def learn_trust(answer: Answer, splits: Splits) -> Trust:
+    """How far to believe a network that was trained on a data set.
+
+    Parameters
+    ----------
+    answer : callable
+        From ink (N, 28, 28) to every layer's output by its name, at least those of
+        `FEATURE_LAYERS` and ``output``.
+    splits : Splits
+        Its training part is what is known, with digits drawn where classes are named after them;
+        strangers are drawn; thresholds come from the validation part.
+
+    Raises
+    ------
+    DataError
+        When there is no validation part.
+    """
+    train, held_out = splits.train.images, splits.validation
+    if not len(held_out):
+        raise DataError(f"{splits.name} has no validation part: hold one out")
+    chosen = np.random.default_rng(_SEED).permutation(len(train))[:N_EXAMPLES]
+    size = max(len(chosen), N_EXAMPLES // 4)
+    drawn = draw_known(size // 2, splits.class_names, _SEED)
+    strangers = draw_strangers(size, splits.class_names, _SEED)
+    layers = answer(held_out.images)
+    return fit_trust(
+        features_of(answer(np.concatenate([train[np.sort(chosen)], drawn]))),
+        features_of(answer(strangers)),
+        features_of(layers),
+        layers["output"],
+        held_out.labels,
+    )
 
 
 def fit_trust(
