@@ -8,6 +8,8 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from lenet.networks.layers import ScaledTanh, TableConvolution
 pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 
 from lenet.engines import fuse
+from lenet.kernels.pipeline import Once
 
 TOLERANCE = 1e-5  # of the reference's largest entry
 
@@ -560,6 +563,7 @@ def test_a_forked_child_works_or_refuses():
     code = """
 import os, torch
 from lenet.engines import fuse
+from lenet.kernels.pipeline import Once
 from lenet.networks import build_network
 torch.manual_seed(0)
 module, images = fuse(build_network("tutorial")), torch.randn(64, 1, 32, 32)
@@ -574,6 +578,46 @@ print(os.waitstatus_to_exitcode(status))
 """
     done = _python(code, LENET_THREADS="2")
     assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_another_thread_compiles_compiles_too():
+    code = """
+import os, signal, threading, time
+from lenet.kernels import compiled
+from lenet.kernels.pipeline import Once
+inside = threading.Event()
+@Once
+def build():
+    inside.set()
+    time.sleep(0.3)
+threading.Thread(target=build).start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    compiled.kernel("gather", False)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status))
+"""
+    done = _python(code)
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+
+
+def test_what_is_built_once_is_built_once_for_all_threads():
+    built = []
+
+    @Once
+    def build(name):
+        time.sleep(0.05)
+        built.append(name)
+        return object()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(build, ["a", "b"] * 4))
+    assert sorted(built) == ["a", "b"]
+    assert len(set(map(id, found))) == 2
 
 
 def test_importing_the_package_loads_neither_torch_nor_halide():

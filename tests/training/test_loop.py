@@ -336,15 +336,15 @@ def test_compiling_ahead_changes_nothing_and_is_told(digits, name, options, monk
 @pytest.mark.parametrize("recipe", [PLAIN, RICH], ids=["plain", "distorted"])
 def test_no_epoch_waits_for_a_kernel(digits, recipe, options, monkeypatch):
     compiled = pytest.importorskip("lenet.kernels.compiled", reason="Halide is not installed")
-    monkeypatch.setattr(compiled, "_calls", {})
-    compiled.get_compiled.cache_clear()
+    monkeypatch.setattr(compiled.kernel, "known", {})
+    monkeypatch.setattr(compiled.get_compiled, "known", {})
     known = []
     train(
         build_network("modern", **options),
         digits,
         recipe,
-        on_progress=lambda _: known.append(set(compiled._calls)),
+        on_progress=lambda _: known.append(set(compiled.kernel.known)),
     )
     before, after = known
     assert before < after
-    assert set(compiled._calls) == after
+    assert set(compiled.kernel.known) == after

@@ -4,7 +4,7 @@ import ctypes
 import math
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import halide as hl
@@ -17,7 +17,7 @@ from lenet.data.preprocessing import INK_SIZE, PADDED_SIZE, Preprocessing
 from lenet.kernels import forward, images, step
 from lenet.kernels.architecture import Architecture
 from lenet.kernels.layout import LANES, Extents
-from lenet.kernels.pipeline import Kernel
+from lenet.kernels.pipeline import Kernel, Once
 from lenet.kernels.torch_internals import unflatten_dense_tensors
 
 WORKSPACES_KEPT = 4  # for different numbers of images
@@ -29,19 +29,12 @@ _BUILDERS: dict[str, Callable[[Any], Kernel]] = {
     "step": step.build_step,
     "step_distorted": step.build_distorted_step,
 }
-_compiling = threading.Lock()
-_calls: dict[tuple[str, Any], Any] = {}
 
 
+@Once
 def kernel(name: str, of: Architecture | bool) -> Any:
-    """Compiled code by its name in `_BUILDERS`; compiled once in a process."""
-    call = _calls.get((name, of))
-    if call is None:
-        with _compiling:
-            call = _calls.get((name, of))
-            if call is None:
-                call = _calls[name, of] = _BUILDERS[name](of).call
-    return call
+    """Compiled code by its name in `_BUILDERS`."""
+    return _BUILDERS[name](of).call
 
 
 # --- Views of torch's memory ----------------------------------------------------------------------
@@ -121,8 +114,7 @@ class Compiled:
         self._kernels: dict[str, Any] = {}
         self._extents = list(architecture.weight_extents.values())
         self._size = sum(math.prod(_numbers(e)) for e in self._extents)
-        self._workspaces = lru_cache(maxsize=WORKSPACES_KEPT)(partial(Workspace, architecture))
-        self._workspaces_lock = threading.Lock()
+        self._own = threading.local()  # two threads must not work in one workspace
         self._views = lru_cache(maxsize=2 * WORKSPACES_KEPT)(self._views_at)
         # What the kernel reads where images and their scores' gradient are given, and does not use.
         ink, labels = torch.zeros(1, INK_SIZE, INK_SIZE, dtype=torch.uint8), torch.zeros(1).long()
@@ -166,24 +158,33 @@ class Compiled:
         """Every parameter's gradient from that of the scores, all in one piece of memory."""
         n = len(images)
         gradients: list[Tensor] = unflatten_dense_tensors(torch.empty(self._size), parameters)
-        with self._workspaces_lock:
-            workspace = self._workspaces(n)
-            self.kernel("step")(
-                *self._no_set,
-                workspace.chosen[0],
-                view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
-                view_of(gradient),
-                self._no_loss,
-                *self.weights(parameters),
-                *map(view_of, masks),
-                *workspace.partial_sums,
-                *self.weights(gradients),
-                workspace.scores_view,
-            )
+        workspace = self._workspace(n)
+        self.kernel("step")(
+            *self._no_set,
+            workspace.chosen[0],
+            view(images.data_ptr(), (n, PADDED_SIZE, PADDED_SIZE)),
+            view_of(gradient),
+            self._no_loss,
+            *self.weights(parameters),
+            *map(view_of, masks),
+            *workspace.partial_sums,
+            *self.weights(gradients),
+            workspace.scores_view,
+        )
         return gradients
 
+    def _workspace(self, n: int) -> "Workspace":
+        """For so many images, the calling thread's own."""
+        try:
+            workspaces = self._own.workspaces
+        except AttributeError:
+            build = partial(Workspace, self.architecture)
+            workspaces = self._own.workspaces = lru_cache(maxsize=WORKSPACES_KEPT)(build)
+        workspace: Workspace = workspaces(n)
+        return workspace
 
-@cache
+
+@Once
 def get_compiled(architecture: Architecture) -> Compiled:
     """An architecture's kernels, the same object for the same architecture."""
     return Compiled(architecture)

@@ -1,13 +1,53 @@
 """A Halide pipeline under construction, its inputs and outputs by name, and the compiled kernel."""
 
+import os
+import threading
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import halide as hl
 
 from lenet.kernels.architecture import Architecture
 from lenet.kernels.functions import Func
 from lenet.kernels.layout import Extents, pack
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_building = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread it lacks
+    os.register_at_fork(
+        before=_building.acquire,
+        after_in_parent=_building.release,
+        after_in_child=_building.release,
+    )
+
+
+class Once(Generic[_P, _R]):
+    """A function that is computed once in a process for the same arguments, whoever asks.
+
+    `functools.cache` lets every thread that comes while the first computes do it again: the second
+    waits here. A process that forks meanwhile waits too.
+
+    Attributes
+    ----------
+    known : dict
+        The results by the arguments.
+    """
+
+    def __init__(self, function: Callable[_P, _R]) -> None:
+        self._function = function
+        self.known: dict[tuple[Hashable, ...], _R] = {}
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """What the function returns; it runs where these arguments are new."""
+        key = (*args, *kwargs.items())
+        if key not in self.known:
+            with _building:
+                if key not in self.known:
+                    self.known[key] = self._function(*args, **kwargs)
+        return self.known[key]
 
 
 @dataclass(frozen=True)

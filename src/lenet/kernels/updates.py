@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import halide as hl
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from lenet.kernels.layout import LANES
+from lenet.kernels.pipeline import Once
 from lenet.kernels.torch_internals import has_step_hooks
 
 _TASK = 256 * LANES  # weights that a task updates
@@ -89,7 +89,7 @@ def _settings(group: dict[str, Any], step: float) -> tuple[float, ...]:
     )
 
 
-@cache
+@Once
 def _adam() -> Any:
     """Gradient and settings; weights and both moments in place (Kingma & Ba 2015, Algorithm 1)."""
     x, task = hl.Var("x"), hl.Var("task")

@@ -12,7 +12,6 @@ share one loop over the patterns.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Literal
 
 import halide as hl
@@ -25,7 +24,7 @@ from lenet.kernels.forward import compose
 from lenet.kernels.functions import Expr, Func, exp, raised
 from lenet.kernels.images import warp
 from lenet.kernels.layout import C1_SIZE, C3_SIZE, Extents, b, group, k, lane, lookup, m, x, y
-from lenet.kernels.pipeline import Kernel, Pipeline
+from lenet.kernels.pipeline import Kernel, Once, Pipeline
 from lenet.kernels.pooling import Trainable, unpool, unsquash, window
 from lenet.networks.frame import (
     C1_MAPS,
@@ -44,7 +43,7 @@ CODES = "output.centers"
 """The one parameter that all networks share and none learns."""
 
 
-@cache
+@Once
 def build_walk(
     architecture: Architecture, lanes: int, power: Literal[1, 2], distorted: bool
 ) -> Kernel:
