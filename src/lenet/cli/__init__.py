@@ -24,10 +24,11 @@ from lenet.errors import InputError, LenetError
 
 INTERRUPTED = 130
 
+_COMPLETION = "_LENET_COMPLETE"  # how a shell asks what to offer: set by typer's own scripts
+
 app = typer.Typer(
     name="lenet",
     help="Train a LeNet-5, see how it did, use it on your own pictures.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -81,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
+    if question := os.environ.get(_COMPLETION):
+        from typer.completion import shell_complete
+
+        return shell_complete(command, {}, "lenet", _COMPLETION, question)
     try:
         with say_warnings(), command.make_context("lenet", arguments) as context:
             command.invoke(context)

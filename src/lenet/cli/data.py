@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lenet.cli.options import Json
+from lenet.cli.options import Json, completed, dataset_names
 from lenet.cli.output import say, show, show_json, show_table
 
 app = typer.Typer()
@@ -38,7 +38,14 @@ def data_list(as_json: Json = False) -> None:
 
 @app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="mnist or fashion-mnist.",
+            metavar="NAME",
+            autocompletion=completed(dataset_names),
+        ),
+    ],
 ) -> None:
     """Download a data set into the cache, checked; nothing is done when it is here."""
     from rich.console import Console

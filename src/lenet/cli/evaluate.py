@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import SPLITS, Device, Engine, Json, Weights, choice
+from lenet.cli.options import (
+    SPLITS,
+    Device,
+    Engine,
+    Json,
+    Weights,
+    choice,
+    completed,
+    dataset_names,
+)
 from lenet.cli.output import say, show, show_json, show_table
 from lenet.errors import InputError
 from lenet.figures.text import percent, percents
@@ -21,7 +30,10 @@ def evaluate(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="By default what the weights were trained on.", metavar="NAME|FOLDER"
+            "--data",
+            help="By default what the weights were trained on.",
+            metavar="NAME|FOLDER",
+            autocompletion=completed(dataset_names),
         ),
     ] = None,
     split: Annotated[str, choice("--split", SPLITS, "Which part of it.")] = "test",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lenet.cli.options import completed, weight_names
 from lenet.cli.output import show
 
 if TYPE_CHECKING:
@@ -15,7 +16,11 @@ app = typer.Typer()
 
 Weights = Annotated[
     str,
-    typer.Argument(help="A pretrained network's name, a file, or a run folder.", metavar="W"),
+    typer.Argument(
+        help="A pretrained network's name, a file, or a run folder.",
+        metavar="W",
+        autocompletion=completed(weight_names),
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Written, or replaced.", metavar="FILE")]
 

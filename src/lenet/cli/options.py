@@ -1,6 +1,7 @@
 """The options that several commands take, and what they accept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,28 @@ SPLITS = ("train", "validation", "test")
 STUDIES = ("scale", "shift", "rotation", "noise", "others")
 
 
+def completed(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell offers for a word that has been begun; it offers files where nothing fits."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+def dataset_names() -> Iterable[str]:
+    """Those that need no folder."""
+    from lenet.data.catalogue import DATASETS
+
+    return DATASETS
+
+
+def weight_names() -> Iterable[str]:
+    """The pretrained ones; reads none of them."""
+    found = (entry.name.partition(".") for entry in (files("lenet") / "weights").iterdir())
+    return sorted(name for name, _, kind in found if kind == "safetensors")
+
+
 def choice(flag: str, names: Sequence[str], text: str) -> Any:
     """An option that takes one of `names`, and suggests one for a near miss."""
 
@@ -28,13 +51,22 @@ def choice(flag: str, names: Sequence[str], text: str) -> Any:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}{hint}")
         return value
 
-    return typer.Option(flag, help=text, metavar="|".join(names), callback=check)
+    return typer.Option(
+        flag,
+        help=text,
+        metavar="|".join(names),
+        callback=check,
+        autocompletion=completed(lambda: names),
+    )
 
 
 Weights = Annotated[
     str,
     typer.Option(
-        "--weights", help="A pretrained network's name, a file, or a run folder.", metavar="W"
+        "--weights",
+        help="A pretrained network's name, a file, or a run folder.",
+        metavar="W",
+        autocompletion=completed(weight_names),
     ),
 ]
 Engine = Annotated[str, choice("--engine", ENGINES, "What computes: ours on the CPU, or torch.")]

@@ -4,13 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from lenet.cli.options import Json
+from lenet.cli.options import RECIPES, Json, completed
 from lenet.cli.output import show_json, show_table
 
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="Show all numbers of this one.", metavar="NAME")
+        str | None,
+        typer.Argument(
+            help="Show all numbers of this one.",
+            metavar="NAME",
+            autocompletion=completed(lambda: RECIPES),
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

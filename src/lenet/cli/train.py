@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import NETWORKS, RECIPES, Device, Engine, Json, choice, was_given
+from lenet.cli.options import (
+    NETWORKS,
+    RECIPES,
+    Device,
+    Engine,
+    Json,
+    choice,
+    completed,
+    dataset_names,
+    was_given,
+)
 from lenet.cli.output import complain, show, show_json
 from lenet.cli.progress import EpochTable, Progress
 from lenet.cli.settings import as_typed, read_amount, read_changes
@@ -25,6 +35,7 @@ def train(
             "--data",
             help="digits, fashion-mnist, mnist, or a folder with one subfolder per class.",
             metavar="NAME|FOLDER",
+            autocompletion=completed(dataset_names),
         ),
     ] = "digits",
     network: Annotated[str, choice("--network", NETWORKS, "Which LeNet-5.")] = "modern",
@@ -35,6 +46,7 @@ def train(
             help=f"How to train: {', '.join(RECIPES)} (see lenet recipes); by default the "
             "network's for such data.",
             metavar="NAME",
+            autocompletion=completed(lambda: RECIPES),
         ),
     ] = None,
     validation: Annotated[
