@@ -1,6 +1,7 @@
 """Vocabulary × room: each room knows a layer, and is right about it, or refuses it by name."""
 
 import importlib.util
+import warnings
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torch.func import jacrev
 
 from lenet.engines import fuse
-from lenet.errors import InputError
+from lenet.errors import InputError, LenetWarning
 from lenet.export.onnx import onnx_model
 from lenet.networks import LeNet, build_network
 from lenet.networks.frame import C1_MAPS, C3_MAPS, POOLING_SIZE
@@ -108,12 +109,17 @@ def check_curvature(network: LeNet) -> None:
 
 def check_fused(network: LeNet) -> None:
     pytest.importorskip("halide", reason="Halide has no wheel for this machine")
-    fused = fuse(network.eval())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fused = fuse(network.eval())
     with torch.no_grad():
         scores = fused(images(3))
         torch.testing.assert_close(scores, network(images(3)), rtol=1e-5, atol=1e-5)
     if fused.fallback is not None:  # the kernels refuse by running in torch, and say so
+        assert [w.category for w in said] == [LenetWarning]
+        assert fused.fallback in str(said[0].message)
         raise InputError(fused.fallback)
+    assert not said
 
 
 def check_onnx(network: LeNet) -> None:

@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from lenet.errors import EngineError, ShapeError
+from lenet.errors import EngineError, LenetWarning, ShapeError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
 from lenet.networks.layers import ScaledTanh, TableConvolution
@@ -46,6 +46,7 @@ COMBINATIONS = {
     "sigmoid average": lambda: build_network("tutorial"),
     "relu max": lambda: build_network("modern"),
     "tanh max": lambda: build_network("modern", activation="tanh"),
+    "gelu max": lambda: build_network("modern", activation="gelu"),
     "relu average": lambda: build_network("modern", pooling="average"),
     "sigmoid max 3 classes": lambda: build_network("modern", 3, activation="sigmoid"),
     "scaled tanh average table": _tutorial_1998,
@@ -326,7 +327,15 @@ def _hooked(network, images):
 
 
 def _replaced(network, images):
-    network.squash = nn.GELU()
+    network.squash = nn.Mish()
+
+
+def _folded(network, images):
+    network.squash = nn.LeakyReLU(-0.5)
+
+
+def _bulging(network, images):
+    network.squash = nn.ELU(-0.5)
 
 
 def _flat(network, images):
@@ -360,6 +369,8 @@ def _reshaped(network, images):
     [
         (_hooked, "hooks"),
         (_replaced, "squash"),
+        (_folded, "squash"),
+        (_bulging, "squash"),
         (_flat, "squash"),
         (_strided, "s2"),
         (_double, "float32"),
@@ -377,6 +388,16 @@ def test_what_the_kernels_do_not_cover_runs_in_torch(change, said):
     images = images if changed is None else changed
     assert torch.equal(fused(images), network(images))
     assert said in fused.fallback
+
+
+def test_an_activation_whose_sums_are_not_kept_runs_in_torch():
+    """In 1998 the pooled sums are squashed too, and of them the output alone is kept."""
+    network, images = build_network("lecun1998"), torch.randn(3, 1, 32, 32)
+    network.squash = nn.SiLU()
+    with pytest.warns(LenetWarning, match=r"squash \(SiLU\); torch runs this network"):
+        fused = fuse(network)
+    assert torch.equal(fused(images), network(images))
+    assert "squash (SiLU)" in fused.fallback
 
 
 def test_a_network_that_was_pruned_before_runs_in_torch():

@@ -24,6 +24,8 @@ NETWORKS = {
     "tutorial": ("tutorial", {}),
     "modern": ("modern", {}),
     "modern, tanh and average": ("modern", {"activation": "tanh", "pooling": "average"}),
+    "modern, gelu": ("modern", {"activation": "gelu"}),
+    "modern, silu and average": ("modern", {"activation": "silu", "pooling": "average"}),
     "modern, dropout": ("modern", {"dropout": 0.2}),
     "1998": ("lecun1998", {}),
     "1998, averaged and trained codes": (

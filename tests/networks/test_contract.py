@@ -16,6 +16,7 @@ VARIANTS = [
     ("tutorial", {}),
     ("modern", {}),
     ("modern", {"activation": "tanh", "pooling": "average"}),
+    ("modern", {"activation": "gelu"}),
     ("modern", {"batch_norm": True, "dropout": 0.25}),
     ("lecun1998", {}),
     ("lecun1998", {"subsampling": "averaged", "trainable_codes": True}),

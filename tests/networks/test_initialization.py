@@ -65,6 +65,39 @@ def test_kaiming_has_variance_two_over_fan_in_before_a_relu():
     assert network.output.weight.std().item() == pytest.approx(math.sqrt(1 / 84), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    "squash",
+    [
+        *(nn.ReLU(), nn.LeakyReLU(0.2), nn.ELU(0.7)),
+        *(nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.Hardswish()),
+    ],
+    ids=str,
+)
+def test_kaiming_keeps_the_mean_square_of_any_rectifier(squash):
+    """He et al. 2015: the variance is one over what is left of a normal variable's square."""
+    z = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    kept = float((squash(z).square() * density).sum())
+    network = build_network("modern")
+    network.squash = squash
+    initialize(network, "kaiming", generator())
+    spread = float(network.c5.weight.detach().square().mean())
+    assert spread == pytest.approx(1 / kept / 400, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "squash", [nn.Sigmoid(), nn.Hardsigmoid(), nn.Tanh(), nn.Hardtanh()], ids=str
+)
+def test_xavier_makes_up_for_a_sigmoids_slope(squash):
+    at = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    squash(at).backward()
+    network = build_network("tutorial")
+    network.squash = squash
+    initialize(network, "xavier", generator())
+    bound = math.sqrt(6 / (400 + 120)) / float(at.grad)
+    assert float(network.c5.weight.detach().abs().max()) == pytest.approx(bound, rel=0.01)
+
+
 def test_the_papers_range_is_per_unit_also_where_fan_ins_differ():
     """LeCun et al. 1998, Sec. III.B: uniform in ±2.4 / F_i."""
     network = initialize(build_network("lecun1998"), "fan-in", generator())

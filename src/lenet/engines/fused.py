@@ -1,6 +1,7 @@
 """Networks by the fused kernels of `lenet.kernels`, on the CPU."""
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from lenet import threads
 from lenet.data.preprocessing import Preprocessing
 from lenet.engines.in_torch import Backprop, Engine, check_chosen
+from lenet.errors import LenetWarning
 from lenet.networks.recognition import as_lenet
 
 if TYPE_CHECKING:
@@ -114,10 +116,20 @@ def fuse(network: nn.Module) -> nn.Module:
         When Halide is not installed.
     InputError
         When the module is not a LeNet-5.
+
+    Warns
+    -----
+    LenetWarning
+        When torch will run all of it, because a layer is none that the kernels know.
     """
+    from lenet.kernels.coverage import unknown_layers
     from lenet.kernels.fused import FusedNetwork
 
-    return FusedNetwork(as_lenet(network))
+    network = as_lenet(network)
+    unknown = unknown_layers(network)
+    if unknown is not None:
+        warnings.warn(f"{unknown}; torch runs this network", LenetWarning, stacklevel=2)
+    return FusedNetwork(network)
 
 
 def _fused(module: nn.Module) -> "FusedNetwork":

@@ -1,7 +1,8 @@
 """A LeNet as an ONNX graph, for any program that runs ONNX."""
 
 import importlib.util
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,50 +39,40 @@ def onnx_model(network: LeNet) -> bytes:
     """
     if importlib.util.find_spec("onnx") is None:
         raise LenetError("onnx is not installed: pip install onnx onnxruntime")
-    from onnx import TensorProto, checker, helper, numpy_helper
+    from onnx import TensorProto, checker, helper
 
-    operators = {
+    writers = {
         name: look_up(_OPERATORS, name, getattr(network, name), "this ONNX graph")
         for name in ("squash", *LAYERS)
     }
     for name, layer in network.named_modules(remove_duplicate=False):
-        if name and name not in operators:
+        if name and name not in writers:
             look_up(_LEFT_OUT, name, layer, "this ONNX graph")
     if type(network) not in (Tutorial, Modern):
         raise InputError(f"{type(network).__name__} is a network this ONNX graph does not know")
-    nodes, weights = [], []
-    names = ["images"]
-
-    def add(operation: str, *parameters: str, **attributes: Any) -> None:
-        names.append(f"{operation.lower()}{len(names)}")
-        nodes.append(
-            helper.make_node(operation, [names[-2], *parameters], [names[-1]], **attributes)
-        )
-
+    graph = _Graph("images")
     for name in LAYERS:
         layer = getattr(network, name)
-        parameters = [f"{name}.{part}" for part, _ in layer.named_parameters()]
-        weights += [
-            numpy_helper.from_array(value.detach().cpu().numpy(), f"{name}.{part}")
+        weights = [
+            graph.constant(value.detach().cpu().numpy(), f"{name}.{part}")
             for part, value in layer.named_parameters()
         ]
         if name == "c5":
-            add("Flatten")
-        operation, attributes = operators[name]
-        add(operation, *parameters, **attributes(layer))
-        if parameters and name != LAYERS[-1]:
-            operation, attributes = operators["squash"]
-            add(operation, **attributes(network.squash))
+            graph.add("Flatten")
+        writers[name](graph, layer, weights)
+        if weights and name != LAYERS[-1]:
+            writers["squash"](graph, network.squash, [])
     images: list[str | int | None] = ["N", 1, PADDED_SIZE, PADDED_SIZE]
-    graph = helper.make_graph(
-        nodes,
+    scores: list[str | int | None] = ["N", network.num_classes]
+    whole = helper.make_graph(
+        graph.nodes,
         network.name,
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, images)],
-        [helper.make_tensor_value_info(names[-1], TensorProto.FLOAT, ["N", network.num_classes])],
-        weights,
+        [helper.make_tensor_value_info(graph.value, TensorProto.FLOAT, scores)],
+        graph.constants,
     )
     operator_set = [helper.make_opsetid("", _OPERATOR_SET)]
-    model = helper.make_model(graph, opset_imports=operator_set, ir_version=_FORMAT)
+    model = helper.make_model(whole, opset_imports=operator_set, ir_version=_FORMAT)
     checker.check_model(model)
     serialized: bytes = model.SerializeToString()
     return serialized
@@ -114,6 +105,76 @@ def check_onnx(model: bytes, network: LeNet) -> str:
     if not error <= _TOLERANCE * largest:
         raise LenetError(f"ONNX Runtime's scores differ by {error:.2g} of at most {largest:.2g}")
     return f"tried in ONNX Runtime: scores differ by at most {error:.1g}"
+
+
+class _Graph:
+    """Nodes, each of which takes what the one before it gave.
+
+    Attributes
+    ----------
+    value : str
+        The name of what the last node gave.
+    """
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(self, operation: str, *more: str, **attributes: Any) -> None:
+        """One node more, of the last value and others."""
+        from onnx import helper
+
+        given, self.value = self.value, f"{operation.lower()}{len(self.nodes) + 1}"
+        self.nodes.append(helper.make_node(operation, [given, *more], [self.value], **attributes))
+
+    def constant(self, value: Any, name: str | None = None) -> str:
+        """The name of a float32 array that is in the file."""
+        from onnx import numpy_helper
+
+        name = name or f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        return name
+
+
+_Writer = Callable[[_Graph, Any, Sequence[str]], None]
+
+
+def _operator(operation: str, attributes: Callable[[Any], dict[str, Any]]) -> _Writer:
+    """A layer that is one node of the graph."""
+
+    def write(graph: _Graph, layer: Any, weights: Sequence[str]) -> None:
+        graph.add(operation, *weights, **attributes(layer))
+
+    return write
+
+
+def _clip(graph: _Graph, layer: nn.Hardtanh, weights: Sequence[str]) -> None:
+    graph.add("Clip", graph.constant(layer.min_val), graph.constant(layer.max_val))
+
+
+def _silu(graph: _Graph, layer: nn.SiLU, weights: Sequence[str]) -> None:
+    given = graph.value
+    graph.add("Sigmoid")
+    graph.add("Mul", given)
+
+
+def _gelu(graph: _Graph, layer: nn.GELU, weights: Sequence[str]) -> None:
+    """Z (1 + h) / 2: the operator itself is younger than this set of them."""
+    z = graph.value
+    if layer.approximate == "none":
+        graph.add("Mul", graph.constant(math.sqrt(0.5)))
+        graph.add("Erf")
+    else:
+        root = math.sqrt(2 / math.pi)
+        graph.add("Mul", z)
+        graph.add("Mul", graph.constant(0.044715 * root))
+        graph.add("Add", graph.constant(root))
+        graph.add("Mul", z)
+        graph.add("Tanh")
+    graph.add("Add", graph.constant(1.0))
+    graph.add("Mul", graph.constant(0.5))
+    graph.add("Mul", z)
 
 
 def _convolution(layer: nn.Conv2d) -> dict[str, Any]:
@@ -158,15 +219,22 @@ def _none(layer: nn.Module) -> dict[str, Any]:
     return {}
 
 
-# ONNX's name, and its attributes from the layer.
-_OPERATORS: dict[type[nn.Module], tuple[str, Callable[[Any], dict[str, Any]]]] = {
-    nn.Conv2d: ("Conv", _convolution),
-    nn.Linear: ("Gemm", _dense),
-    nn.MaxPool2d: ("MaxPool", _max),
-    nn.AvgPool2d: ("AveragePool", _average),
-    nn.ReLU: ("Relu", _none),
-    nn.Tanh: ("Tanh", _none),
-    nn.Sigmoid: ("Sigmoid", _none),
+# By the layer's class, what writes its nodes.
+_OPERATORS: dict[type[nn.Module], _Writer] = {
+    nn.Conv2d: _operator("Conv", _convolution),
+    nn.Linear: _operator("Gemm", _dense),
+    nn.MaxPool2d: _operator("MaxPool", _max),
+    nn.AvgPool2d: _operator("AveragePool", _average),
+    nn.ReLU: _operator("Relu", _none),
+    nn.LeakyReLU: _operator("LeakyRelu", lambda layer: {"alpha": layer.negative_slope}),
+    nn.ELU: _operator("Elu", lambda layer: {"alpha": layer.alpha}),
+    nn.GELU: _gelu,
+    nn.SiLU: _silu,
+    nn.Tanh: _operator("Tanh", _none),
+    nn.Sigmoid: _operator("Sigmoid", _none),
+    nn.Hardtanh: _clip,
+    nn.Hardsigmoid: _operator("HardSigmoid", lambda _: {"alpha": 1 / 6, "beta": 0.5}),
+    nn.Hardswish: _operator("HardSwish", _none),
 }
 
 # Between the layers: what evaluation passes through.

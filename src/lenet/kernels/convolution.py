@@ -26,6 +26,10 @@ class Convolution:
     sums: Func
     output: Func
 
+    def slope_from(self, activation: Activation) -> Func:
+        """What the activation's derivative takes."""
+        return self.output if activation.is_monotonic else self.sums
+
 
 @dataclass(frozen=True)
 class FastConvolution(Convolution):
@@ -174,15 +178,19 @@ def _dense_taps(name: str, weight: Any, connections: Connections) -> Func:
 
 
 def tile_groups(
-    layer: FastConvolution, toom_cook: ToomCook, activation: Activation, maps: int
+    layer: FastConvolution, toom_cook: ToomCook, activation: Activation, maps: int, *, keep: bool
 ) -> None:
-    """Register tile: all points of a group of columns by some maps, of a block's images."""
-    f, products, t = layer.output, layer.products, layer.sums
+    """Register tile: all points of a group of columns by some maps, of a block's images.
+
+    With `keep` the sums leave the tile as they are, and are squashed afterwards.
+    """
+    products, t = layer.products, layer.sums
+    f = t if keep else layer.output
     column, map_ = hl.Var("column"), hl.Var("map")
     f.align_bounds(x, toom_cook.outputs)
     f.split(x, x, column, toom_cook.outputs).split(m, m, map_, maps)
     f.reorder(lane, column, map_, m, x, y)
-    if activation.is_cheap:
+    if activation.is_cheap or keep:
         f.unroll(column).unroll(map_)
     else:
         # A group's columns are one vector, so that their squashing functions go side by side: one

@@ -157,7 +157,7 @@ def unknown_layers(network: LeNet) -> str | None:
     if type(network) not in (Tutorial, Modern, LeCun1998):
         return f"{type(network).__name__} is not a network the kernels know"
     known: dict[str, bool] = {
-        "squash": _is_activation(network.squash),
+        "squash": _is_activation(network.squash, pooled=type(network) is LeCun1998),
         "c1": _is_convolution(network.c1, 1, C1_MAPS),
         "s2": _is_pooling(network.s2, C1_MAPS),
         "c3": _is_convolution(network.c3, C1_MAPS, C3_MAPS) or _is_table(network.c3),
@@ -196,10 +196,18 @@ def describe(network: LeNet, *, dropout: bool) -> Architecture:
     )
 
 
-def _is_activation(layer: nn.Module) -> bool:
-    if type(layer) is ScaledTanh and 0 in (layer.amplitude, layer.slope):
-        return False  # the kernels divide by both
-    return type(layer) in activation.KNOWN
+def _is_activation(layer: nn.Module, *, pooled: bool) -> bool:
+    if type(layer) not in activation.KNOWN:
+        return False
+    settings: Any = layer
+    if type(layer) is ScaledTanh:
+        return 0 not in (settings.amplitude, settings.slope)  # the kernels divide by both
+    if type(layer) is nn.LeakyReLU:
+        return bool(settings.negative_slope >= 0)  # its output tells which side it comes from
+    if type(layer) is nn.ELU:
+        return bool(settings.alpha >= 0)
+    # Of pooled sums that are squashed the output alone is kept.
+    return not pooled or activation.KNOWN[type(layer)](layer).is_monotonic
 
 
 def _is_convolution(layer: nn.Module, inputs: int, outputs: int) -> bool:

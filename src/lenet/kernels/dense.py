@@ -15,11 +15,15 @@ _UNITS = 12  # accumulators of a register tile
 
 @dataclass(frozen=True)
 class Dense:
-    """A dense layer's Funcs of (lane, k, b): what it sees, its weighted sums, its output."""
+    """A dense layer's Funcs of (lane, k, b): what it sees, its weighted sums, its output.
+
+    `slope_from` is what the activation's derivative takes: the output, or a copy of the sums.
+    """
 
     source: Func
     sums: Func
     output: Func
+    slope_from: Func
 
 
 def dense_layer(
@@ -30,9 +34,14 @@ def dense_layer(
     r = hl.RDom([(0, inputs)], f"{name}_r")
     total[lane, k, b] = weights[f"{name}.bias"][k]
     total[lane, k, b] += weights[f"{name}.weight"][r[0], k] * source[lane, r[0], b]
-    z = total[lane, k, b]
-    f[lane, k, b] = z if squash is None else squash.value(z)
-    return Dense(source, total, f)
+    if squash is None or squash.is_monotonic:
+        z = total[lane, k, b]
+        f[lane, k, b] = z if squash is None else squash.value(z)
+        return Dense(source, total, f, f)
+    kept = hl.Func(f"{name}_kept_sum")  # only where a schedule says so: else it is no Func at all
+    kept[lane, k, b] = total[lane, k, b]
+    f[lane, k, b] = squash.value(kept[lane, k, b])
+    return Dense(source, total, f, kept)
 
 
 def radial_basis(source: Func, centers: Any) -> Dense:
@@ -43,7 +52,7 @@ def radial_basis(source: Func, centers: Any) -> Dense:
     total[lane, k, b] = hl.f32(0)
     total[lane, k, b] += difference * difference
     f[lane, k, b] = -total[lane, k, b]
-    return Dense(source, total, f)
+    return Dense(source, total, f, f)
 
 
 def masked(f: Func, mask: Any | None) -> Func:
@@ -75,11 +84,16 @@ def radial_basis_back(delta: Func, features: Func, classes: int, centers: Any) -
 
 
 def activation_back(
-    name: str, back: Func, output: Func, activation: Activation, mask: Any = None, power: int = 1
+    name: str,
+    back: Func,
+    slope_from: Func,
+    activation: Activation,
+    mask: Any = None,
+    power: int = 1,
 ) -> Func:
     """Through Dropout and the squashing function of a dense layer."""
     f = hl.Func(f"{name}_delta")
-    slope = raised(activation.derivative(output[lane, k, b]), power)
+    slope = raised(activation.derivative(slope_from[lane, k, b]), power)
     f[lane, k, b] = masked(back, mask)[lane, k, b] * slope
     return f
 
@@ -120,9 +134,9 @@ def center_gradient(delta: Func, rows: Func, centers: Any, blocks: Expr) -> Func
 # --- Schedules ------------------------------------------------------------------------------------
 
 
-def tile_units(layer: Dense) -> None:
-    """Register tile: twelve units of a block's images."""
-    f, total, unit = layer.output, layer.sums, hl.Var("unit")
+def tile_units(layer: Dense, f: Func) -> None:
+    """Register tile: twelve units of a block's images; `f` is the Func that reads the sums."""
+    total, unit = layer.sums, hl.Var("unit")
     f.split(k, k, unit, _UNITS, hl.TailStrategy.GuardWithIf)
     total.compute_at(f, k).bound_extent(lane, LANES).vectorize(lane).unroll(k)
     r = total.rvars(0)

@@ -101,7 +101,7 @@ def score_many(architecture: Architecture) -> Kernel:
     layers = compose(architecture, images.output, weights, masks, convolve_fast)
     scores = layers.scores(LANES)
     loop = loop_over_blocks(scores)
-    schedule_layers(layers, architecture, loop)
+    schedule_layers(layers, architecture, loop, keep=False)
     images.transpose_rows()
     pipeline.write("scores", scores, ("n", architecture.classes))
     return pipeline.compile(trusting=True)
@@ -114,12 +114,19 @@ def loop_over_blocks(scores: Func) -> Func:
 
 
 def schedule_layers(
-    layers: Layers[FastConvolution], architecture: Architecture, loop: Func
+    layers: Layers[FastConvolution], architecture: Architecture, loop: Func, *, keep: bool
 ) -> None:
-    """Every layer within the turn of a block: its maps stay in the core's own cache."""
-    c1, c3 = layers.c1, layers.c3
+    """Every layer within the turn of a block: its maps stay in the core's own cache.
+
+    With `keep` what tells the activation's slope stays there too.
+    """
+    c1, c3, activation = layers.c1, layers.c3, architecture.activation
+    keep = keep and not activation.is_monotonic
+    dense_layers = (layers.c5, layers.f6, layers.output)
     stages = [layers.images, c1.output, layers.s2, c1.inputs, c3.inputs, c3.output, layers.flat]
-    stages += [layers.c5.output, layers.f6.output, layers.output.output]
+    stages += [layer.output for layer in dense_layers]
+    if keep:
+        stages += [c1.sums, c3.sums, layers.c5.slope_from, layers.f6.slope_from]
     for stage in stages:
         stage.compute_at(loop, b).bound_extent(lane, LANES).vectorize(lane, LANES)
         stage.never_partition_all()
@@ -127,10 +134,10 @@ def schedule_layers(
     layers.flat.bound(k, 0, S4_FEATURES).split(k, k, column, S4_SIZE).unroll(column)
     c1.output.bound(m, 0, C1_MAPS)
     c3.output.bound(m, 0, C3_MAPS)
-    tile_groups(c1, TOOM_COOK["c1"], architecture.activation, maps=3)
-    tile_groups(c3, TOOM_COOK["c3"], architecture.activation, maps=2)
-    for layer in (layers.c5, layers.f6, layers.output):
-        tile_units(layer)
+    tile_groups(c1, TOOM_COOK["c1"], activation, maps=3, keep=keep)
+    tile_groups(c3, TOOM_COOK["c3"], activation, maps=2, keep=keep)
+    for layer in dense_layers:
+        tile_units(layer, layer.slope_from if keep else layer.output)
 
 
 def score_one(architecture: Architecture) -> Kernel:

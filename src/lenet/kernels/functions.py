@@ -24,6 +24,24 @@ _TANH_P = (
     4.89352455891786e-03,
 )
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+# erf t = t P(t²) / Q(t²) on [-_ERF_END, _ERF_END], as in Eigen; beyond, erf is ±1 in float32.
+_ERF_END = 4.0
+_ERF_P = (
+    -2.72614225801306e-10,
+    2.77068142495902e-08,
+    -2.10102402082508e-06,
+    -5.69250639462346e-05,
+    -7.34990630326855e-04,
+    -2.95459980854025e-03,
+    -1.60960333262415e-02,
+)
+_ERF_Q = (
+    -1.45660718464996e-05,
+    -2.13374055278905e-04,
+    -1.68282697438203e-03,
+    -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)
 _NO_FRACTION = 1.5 * 2**23
 _EXP2_END = 126.0  # 2^±126 and its inverse are normal float32 numbers
 LOG2_E = math.log2(math.e)
@@ -53,6 +71,13 @@ def tanh(z: Expr) -> Expr:
     t = clamp(z, -_TANH_END, _TANH_END)
     square = t * t
     return t * _polynomial(_TANH_P, square) / _polynomial(_TANH_Q, square)
+
+
+def erf(z: Expr) -> Expr:
+    """Error function to 4e-7 relative."""
+    t = clamp(z, -_ERF_END, _ERF_END)
+    square = t * t
+    return t * _polynomial(_ERF_P, square) / _polynomial(_ERF_Q, square)
 
 
 def at_least(z: Expr, low: float) -> Expr:

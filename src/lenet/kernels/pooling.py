@@ -155,17 +155,20 @@ def unpool(
     coefficient: Any,
     activation: Activation,
     power: int = 1,
+    slope_from: Func | None = None,
 ) -> Expr:
     """Back through a pooling and the activation before it, at (x, y) of its input `source`.
 
-    With `power` 2, second derivatives: each factor squared.
+    With `power` 2, second derivatives: each factor squared. `slope_from` is what the activation's
+    derivative takes, where it is not `source`.
     """
     column, row = x // POOLING_SIZE, y // POOLING_SIZE
     inputs = window(source, column, row, m, b)
     back, here = gradient[lane, column, row, m, b], (x % POOLING_SIZE, y % POOLING_SIZE)
     for _ in range(power):
         back = pooling.back(back, inputs, *here, None if coefficient is None else coefficient[m])
-    return back * raised(activation.derivative(source[lane, x, y, m, b]), power)
+    slope_from = slope_from or source
+    return back * raised(activation.derivative(slope_from[lane, x, y, m, b]), power)
 
 
 def sum_over_positions(delta: Func, size: int, factor: Func | None = None) -> Func:

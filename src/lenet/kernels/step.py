@@ -192,10 +192,10 @@ class _Backward:
         else:
             back = dense_back("output", output, architecture.classes, weights["output.weight"])
         self.f6_back, mask = back, masks.get("f6.mask")
-        self.f6 = activation_back("f6", back, layers.f6.output, activation, mask)
+        self.f6 = activation_back("f6", back, layers.f6.slope_from, activation, mask)
         self.c5_back = dense_back("f6", self.f6, F6_UNITS, weights["f6.weight"])
         mask = masks.get("c5.mask")
-        self.c5 = activation_back("c5", self.c5_back, layers.c5.output, activation, mask)
+        self.c5 = activation_back("c5", self.c5_back, layers.c5.slope_from, activation, mask)
         self.flat = dense_back("c5", self.c5, C5_UNITS, weights["c5.weight"])
 
         # The convolutions and their poolings.
@@ -205,7 +205,12 @@ class _Backward:
             self.flat[lane, feature, b], layers.flat[lane, feature, b], squash_pooled
         )
         self.c3[lane, x, y, m, b] = unpool(
-            self.s4, layers.c3.output, pooling, weights.get("s4.coefficient"), activation
+            self.s4,
+            layers.c3.output,
+            pooling,
+            weights.get("s4.coefficient"),
+            activation,
+            slope_from=layers.c3.slope_from(activation),
         )
         self.c3_transformed = transform_deltas("c3_deltas", self.c3, TOOM_COOK["c3"])
         # Again rather than kept from the forward pass: it is little work, and much memory.
@@ -215,7 +220,12 @@ class _Backward:
         )
         c1 = hl.Func("s2_unpooled")
         c1[lane, x, y, m, b] = unpool(
-            self.s2, layers.c1.output, pooling, weights.get("s2.coefficient"), activation
+            self.s2,
+            layers.c1.output,
+            pooling,
+            weights.get("s2.coefficient"),
+            activation,
+            slope_from=layers.c1.slope_from(activation),
         )
         self.c3_weight = c3_weight_partial(self.s2_transformed, self.c3_transformed)
         self.c1_weight = c1_weight_partial(layers.c1.inputs, c1)
@@ -280,7 +290,7 @@ def _schedule(
     tile_back(back.c5_back, back.c5)
     tile_wide_back(back.flat)
     loop_over_windows(back.c3)
-    schedule_layers(layers, architecture, loop)
+    schedule_layers(layers, architecture, loop, keep=True)
     images.schedule(loop)
 
 

@@ -25,10 +25,10 @@ def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:
     ----------
     scheme : {"torch", "xavier", "kaiming", "fan-in", "root-fan-in"}
         ``torch``: weights and biases uniform in ±1/√fan-in, what `torch.nn` does by itself.
-        ``xavier``: uniform, gain 4 before a logistic sigmoid and 1 elsewhere, zero biases
-        (Glorot & Bengio 2010).
-        ``kaiming``: normal, variance 2/fan-in before a ReLU (He et al. 2015) and 1/fan-in at the
-        output, zero biases.
+        ``xavier``: uniform, gain 4 before a logistic sigmoid, 6 before a hard one and 1 elsewhere,
+        zero biases (Glorot & Bengio 2010).
+        ``kaiming``: normal, variance 2/fan-in before a ReLU (He et al. 2015), what corresponds to
+        it before the other rectifiers, and 1/fan-in elsewhere, zero biases.
         ``fan-in``: weights and biases uniform in ±2.4/fan-in, as LeCun et al. 1998 print it
         (Sec. III.B).
         ``root-fan-in``: in ±2.4/√fan-in, which makes the spread of a weighted sum independent of
@@ -129,18 +129,27 @@ class _Gain(NamedTuple):
     kaiming: float = 1.0  # of the variance
 
 
-_GAINS: dict[type[nn.Module], _Gain] = {
-    nn.ReLU: _Gain(kaiming=2),
-    nn.Tanh: _Gain(),
-    nn.Sigmoid: _Gain(xavier=4.0),  # its slope at 0 is 1/4
-    ScaledTanh: _Gain(),
+# Of a rectifier, Kaiming's is 1 / E[f(z)²] for normal z: 2 for ReLU, and what keeps the variance in
+# the same way for the others. Of a sigmoid, Xavier's is one over its slope at 0.
+_GAINS: dict[type[nn.Module], Callable[[Any], _Gain]] = {
+    nn.ReLU: lambda _: _Gain(kaiming=2),
+    nn.LeakyReLU: lambda layer: _Gain(kaiming=2 / (1 + layer.negative_slope**2)),
+    nn.ELU: lambda layer: _Gain(kaiming=1 / (0.5 + 0.144945 * layer.alpha**2)),
+    nn.GELU: lambda _: _Gain(kaiming=2.3517),
+    nn.SiLU: lambda _: _Gain(kaiming=2.8108),
+    nn.Hardswish: lambda _: _Gain(kaiming=3.0160),
+    nn.Tanh: lambda _: _Gain(),
+    nn.Hardtanh: lambda _: _Gain(),
+    ScaledTanh: lambda _: _Gain(),
+    nn.Sigmoid: lambda _: _Gain(xavier=4.0),
+    nn.Hardsigmoid: lambda _: _Gain(xavier=6.0),
 }
 
 
 def _gain(squash: nn.Module | None) -> _Gain:
     if squash is None:
         return _Gain()
-    return look_up(_GAINS, "squash", squash, "initialization by xavier or kaiming")
+    return look_up(_GAINS, "squash", squash, "initialization by xavier or kaiming")(squash)
 
 
 def _uniform(units: _Units, bound: float, generator: Generator) -> None:

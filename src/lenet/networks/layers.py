@@ -1,7 +1,8 @@
 """What a LeNet is made of: the 1998 layers that today's libraries lack, and names for the rest."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -182,11 +183,19 @@ class RadialBasisOutput(nn.Module):
         return -(x[..., None, :] - self.centers).square().sum(-1)
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "scaled-tanh": ScaledTanh,
+    "leaky-relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "gelu-tanh": partial(nn.GELU, approximate="tanh"),
+    "silu": nn.SiLU,
+    "hard-tanh": nn.Hardtanh,
+    "hard-sigmoid": nn.Hardsigmoid,
+    "hard-swish": nn.Hardswish,
 }
 """Every squashing function a LeNet here can have; each acts on every value by itself."""
 
