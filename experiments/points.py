@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from lenet.kernels.toomcook import C1, C3, ToomCook, apply
-from lenet.networks.frame import KERNEL_SIZE
+from lenet.networks.sizes import KERNEL_SIZE
 
 NUMBERS = [Fraction(*n) for n in ((1, 4), (1, 3), (1, 2), (2, 3), (3, 4), (4, 5), (1, 1))]
 NUMBERS = sorted({*NUMBERS, *(1 / n for n in NUMBERS)})

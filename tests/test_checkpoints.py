@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import zipfile
+from importlib import resources
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from lenet.checkpoints import (
     save_checkpoint,
 )
 from lenet.data.preprocessing import Preprocessing
-from lenet.errors import CheckpointError
+from lenet.errors import CheckpointError, InputError
 from lenet.networks import build_network
 
 NAMES = tuple("0123456789")
@@ -105,13 +106,38 @@ def test_class_names_that_do_not_fit_are_refused(names):
         Checkpoint(build_network("modern"), Preprocessing("digit"), names)
 
 
-def test_weights_that_are_not_finite_are_not_written(path):
-    bad = checkpoint()
+def test_weights_that_are_not_finite_are_not_kept():
+    network = build_network("modern")
     with torch.no_grad():
-        bad.network.c3.bias[2] = float("nan")
-    with pytest.raises(CheckpointError, match=r"c3\.bias"):
-        save_checkpoint(path, bad)
-    assert list(path.parent.iterdir()) == []
+        network.c3.bias[2] = float("nan")
+    with pytest.raises(InputError, match=r"c3\.bias holds NaN"):
+        Checkpoint(network, Preprocessing("digit"), NAMES)
+
+
+def test_a_checkpoint_keeps_the_weights_as_they_were():
+    network = build_network("tutorial")
+    kept = Checkpoint(network, Preprocessing("digit"), NAMES)
+    before = network.c1.bias.detach().clone()
+    with torch.no_grad():
+        network.c1.bias.add_(1)
+    assert torch.equal(kept.network.c1.bias, before)
+
+
+def test_building_the_network_leaves_the_generator_alone():
+    kept = checkpoint()
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        assert isinstance(kept.network, torch.nn.Module)
+        assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("name", pretrained_weights())
+def test_pretrained_weights_are_written_as_they_were(path, name):
+    save_checkpoint(path, load_checkpoint(name))
+    file = resources.files("lenet.weights").joinpath(f"{name}.safetensors")
+    assert path.read_bytes() == file.read_bytes()
 
 
 def test_metadata_that_is_not_json_is_not_written(path):
@@ -295,7 +321,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(path):
 def test_a_file_larger_than_any_lenet_is_refused_unread(path, monkeypatch):
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    monkeypatch.setattr(checkpoints, "load_tensors", pytest.fail)
+    monkeypatch.setattr(checkpoints, "load_arrays", pytest.fail)
     assert "bytes" in refused(path)
 
 

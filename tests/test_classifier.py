@@ -38,7 +38,7 @@ def checkpoint(name="modern", *, preparation="digit", class_names=DIGITS, weight
 
 @pytest.fixture(scope="module")
 def classifier():
-    return Classifier(checkpoint(weight=20.0), engine="torch", device="cpu")
+    return Classifier(checkpoint(weight=20.0))
 
 
 @pytest.fixture
@@ -106,6 +106,12 @@ def test_a_stream_goes_on_after_a_bad_picture_and_keeps_the_order(classifier, pi
     assert list(classifier.stream([])) == []
     with pytest.raises(PictureError, match=r"bad\.png"):
         classifier.predict_many(some)
+    returned = classifier.predict_many(some, errors="return")
+    assert [isinstance(outcome, PictureError) for outcome in returned] == [
+        number in unreadable for number in range(len(some))
+    ]
+    with pytest.raises(InputError, match="errors must be raise or return, got 'ignore'"):
+        classifier.predict_many(some, errors="ignore")
 
 
 def test_a_stream_takes_no_more_than_it_needs(classifier):
@@ -154,23 +160,24 @@ def test_ink_of_another_shape_or_type_is_refused(classifier, ink):
 
 
 def test_a_low_margin_is_a_doubt(picture):
-    unsure = Classifier(checkpoint(weight=0.0), engine="torch", device="cpu").predict(picture)
+    unsure = Classifier(checkpoint(weight=0.0)).predict(picture)
     assert unsure.probability == pytest.approx(0.1)
     assert [doubt.name for doubt in unsure.doubts] == ["low-margin"]
     assert unsure.doubts[0].sentence == "It could as well be 1: 10% against 10%."
-    sure = Classifier(checkpoint(weight=1000.0), engine="torch", device="cpu").predict(picture)
+    sure = Classifier(checkpoint(weight=1000.0)).predict(picture)
     assert sure.probability > LOW_MARGIN
     assert sure.doubts == ()
 
 
-def test_nothing_there_is_the_only_doubt(classifier):
+def test_where_nothing_is_found_nothing_is_named(classifier):
     prediction = classifier.predict(np.full((60, 60), 200, np.uint8))
+    assert (prediction.label, prediction.probability, prediction.top) == (None, 0, ())
     assert [doubt.name for doubt in prediction.doubts] == ["nothing-there"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_explanation_shows_every_layer(name, picture):
-    classifier = Classifier(checkpoint(name), engine="torch", device="cpu")
+    classifier = Classifier(checkpoint(name))
     told = classifier.explain(picture)
     assert told.grey.shape == (160, 120)
     assert told.ink.ink.shape == (28, 28)
@@ -181,6 +188,14 @@ def test_an_explanation_shows_every_layer(name, picture):
     assert told.probabilities.sum() == pytest.approx(1)
     assert told.class_names[told.probabilities.argmax()] == told.prediction.label
     assert told.prediction == classifier.predict(picture)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+def test_every_engine_gives_the_same_prediction(engine, picture):
+    told = Classifier(checkpoint(), engine=engine, device="cpu").predict(picture)
+    expected = Classifier(checkpoint()).predict(picture)
+    assert told.label == expected.label
+    assert told.probability == pytest.approx(expected.probability, abs=1e-5)
 
 
 def test_an_explanation_runs_the_network_once(classifier, picture, monkeypatch):
@@ -194,13 +209,13 @@ def test_the_checkpoint_decides_how_a_picture_is_prepared(picture):
     inks = set()
     for preparation in ("digit", "garment", "plain"):
         weights = checkpoint(preparation=preparation)
-        told = Classifier(weights, engine="torch", device="cpu").explain(picture)
+        told = Classifier(weights).explain(picture)
         inks.add(told.ink.ink.tobytes())
     assert len(inks) == 3
 
 
 def test_class_names_come_from_the_checkpoint(picture):
-    classifier = Classifier(checkpoint(class_names=("cat", "dog")), engine="torch", device="cpu")
+    classifier = Classifier(checkpoint(class_names=("cat", "dog")))
     prediction = classifier.predict(picture)
     assert {label for label, _ in prediction.top} == {"cat", "dog"}
 
@@ -209,8 +224,8 @@ def test_weights_load_from_a_file(picture, tmp_path):
     path = tmp_path / "mine.safetensors"
     saved = checkpoint()
     save_checkpoint(path, saved)
-    loaded = Classifier.load(path, engine="torch", device="cpu")
-    expected = Classifier(saved, engine="torch", device="cpu").predict(picture)
+    loaded = Classifier.load(path)
+    expected = Classifier(saved).predict(picture)
     assert loaded.predict(picture) == expected
     with pytest.raises(CheckpointError, match="nowhere"):
         Classifier.load("nowhere")

@@ -9,7 +9,7 @@ import torch
 from lenet import engines
 from lenet.data.distortions import Distortions, warp
 from lenet.data.preprocessing import PADDED_SIZE, PAPER_1998, Preprocessing
-from lenet.errors import InputError, ShapeError
+from lenet.errors import EngineError, InputError, ShapeError
 from lenet.networks import build_network
 
 HALIDE = pytest.mark.skipif(
@@ -86,7 +86,7 @@ def test_without_halide_auto_is_torch_and_says_why(monkeypatch):
     engine = engines.select_engine("auto", "cpu")
     assert engine.name == "torch"
     assert "Halide is not installed" in engine.notice
-    with pytest.raises(engines.EngineError, match=r"Halide is not installed.*--engine torch"):
+    with pytest.raises(EngineError, match=r"Halide is not installed.*--engine torch"):
         engines.select_engine("fused", "cpu")
 
 

@@ -12,9 +12,9 @@ from lenet.engines import fuse
 from lenet.errors import InputError, LenetWarning
 from lenet.export.onnx import onnx_model
 from lenet.networks import LeNet, build_network
-from lenet.networks.frame import C1_MAPS, C3_MAPS, POOLING_SIZE
 from lenet.networks.initialization import SCHEMES, initialize
 from lenet.networks.layers import ACTIVATIONS, POOLINGS, Subsampling
+from lenet.networks.sizes import C1_MAPS, C3_MAPS, POOLING_SIZE
 from lenet.networks.summary import summarize
 from lenet.training.curvature import estimate_curvature
 from lenet.training.losses import build_loss

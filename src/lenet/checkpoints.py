@@ -1,34 +1,33 @@
 """Weight files: the only place that reads or writes them."""
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import Tensor
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
-from lenet.errors import CheckpointError, InputError, LenetWarning, suggestion
+from lenet.errors import CheckpointError, InputError, suggestion
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
-from lenet.networks import LeNet, build_network
-from lenet.networks.layers import ACTIVATIONS
-from lenet.networks.modern import POOLINGS
-from lenet.networks.rebuild import check_rebuildable
-from lenet.networks.recognition import as_lenet
-from lenet.networks.shapes import match_layers, variant
-from lenet.networks.tutorial import ARTICLE_KEYS, ARTICLE_OPTIONS
-from lenet.state_dicts import read_state_dict
+from lenet.networks.models import Model
+from lenet.networks.plans import plan_network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lenet.networks import LeNet
+
+Arrays = Mapping[str, NDArray[Any]]
 
 MODEL_FILE = "model.safetensors"
 """The best weights inside a run folder."""
@@ -42,47 +41,70 @@ _REQUIRED = ("format", "network", "options", "num_classes", "class_names", "prep
 _ADDITIONAL = ("recipe", "seed", "data", "versions", "metrics")
 _STATE_DICT_SUFFIXES = (".pth", ".pt", ".tar")
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_ARTICLE_DATA = "fashion-mnist"
 
 
-@dataclass(frozen=True)
 class Checkpoint:
     """Trained weights with all that is needed to use them.
 
     Parameters
     ----------
-    network : LeNet
-        Another's module is taken too: see `lenet.networks.recognition.as_lenet`.
+    network : LeNet or Model
+        Its weights are kept as they are now. Another's module is taken too: see
+        `lenet.networks.recognition.as_lenet`.
     preprocessing : Preprocessing
         What was done to the training images; prediction does the same.
     class_names : tuple of str
         By label.
-    metadata : dict
+    metadata : dict, optional
         Where the weights come from, as plain JSON values: any of ``recipe``, ``seed``, ``data``
         (name and SHA-256), ``versions``, ``metrics``.
 
+    Attributes
+    ----------
+    model : Model
+        The network without torch.
+    preprocessing, class_names, metadata
+
     Raises
     ------
+    InputError
+        When the network is not what its name and options say (a layer was replaced, has other
+        settings or a hook), a weight is not finite, or another's module is not a LeNet-5.
     CheckpointError
         When the class names do not fit the network or the metadata has an unknown key.
-    InputError
-        When a module is not a LeNet-5.
     """
 
-    network: LeNet
-    preprocessing: Preprocessing
-    class_names: tuple[str, ...]
-    metadata: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        network: "nn.Module | Model",
+        preprocessing: Preprocessing,
+        class_names: tuple[str, ...],
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(network, Model):
+            from lenet.networks.recognition import as_lenet
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "network", as_lenet(self.network, self.preprocessing))
-        check_class_names(self.class_names, self.network.num_classes)
+            network = Model.of(as_lenet(network, preprocessing))
+        self.model = network
+        self.preprocessing = preprocessing
+        self.class_names = class_names
+        self.metadata = dict(metadata or {})
+        check_class_names(class_names, self.model.plan.num_classes)
         unknown = sorted(set(self.metadata) - set(_ADDITIONAL))
         if unknown:
             raise CheckpointError(
                 f"unknown metadata {', '.join(map(repr, unknown))}; "
                 f"known are {', '.join(_ADDITIONAL)}"
             )
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names[:10])
+        return f"<Checkpoint of {self.model.plan.name}: {names}>"
+
+    @cached_property
+    def network(self) -> "LeNet":
+        """The network in torch, on the CPU and in evaluation mode; made when first asked for."""
+        return self.model.build()
 
 
 def check_class_names(names: Sequence[str], num_classes: int) -> None:
@@ -151,28 +173,21 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     Raises
     ------
     CheckpointError
-        When a weight is not finite, the metadata is not plain JSON, or the network is not what its
-        name and options say: a layer was replaced, has other settings or a hook.
+        When the metadata is not plain JSON.
     LenetError
         When the file cannot be written.
     """
-    network = checkpoint.network
-    try:
-        check_rebuildable(network)
-    except InputError as error:
-        raise CheckpointError(f"{path} is not written: {error}") from error
-    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
-    _require_finite(state, "these weights")
+    plan = checkpoint.model.plan
     about = {
         "format": _FORMAT,
-        "network": network.name,
-        "options": network.options,
-        "num_classes": network.num_classes,
+        "network": plan.name,
+        "options": plan.options,
+        "num_classes": plan.num_classes,
         "class_names": list(checkpoint.class_names),
         "preprocessing": checkpoint.preprocessing.to_dict(),
         **checkpoint.metadata,
     }
-    write_atomic(Path(path), pack(state, about))
+    write_atomic(Path(path), pack(checkpoint.model.weights, about))
 
 
 def load_checkpoint(
@@ -194,7 +209,6 @@ def load_checkpoint(
     Returns
     -------
     checkpoint : Checkpoint
-        The network on the CPU and in evaluation mode.
 
     Raises
     ------
@@ -231,7 +245,10 @@ def load_checkpoint(
         )
     data = read_bounded(path)
     if path.suffix.lower() in _STATE_DICT_SUFFIXES:
-        return _from_state_dict(data, str(path), hints)
+        from lenet.state_dicts import ARTICLE_DATA, read_model
+
+        model, class_names = read_model(data, str(path), MAX_BYTES, hints)
+        return Checkpoint(model, Preprocessing(DATASETS[ARTICLE_DATA].preparation), class_names)
     _refuse(hints, str(path))
     return _from_safetensors(data, str(path))
 
@@ -278,8 +295,8 @@ def read_bounded(path: Path, n_networks: int = 1) -> bytes:
     return data
 
 
-def pack(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
-    """Tensors and one JSON value as the bytes of a safetensors file.
+def pack(arrays: Arrays, about: Mapping[str, Any]) -> bytes:
+    """Arrays and one JSON value as the bytes of a safetensors file.
 
     Raises
     ------
@@ -291,11 +308,11 @@ def pack(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> bytes:
         text = json.dumps(about, sort_keys=True, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"metadata must be plain JSON: {error}") from error
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return save_tensors(contiguous, metadata={_METADATA_KEY: text})
+    in_rows = {name: np.require(array, requirements="C") for name, array in arrays.items()}
+    return save_arrays(in_rows, metadata={_METADATA_KEY: text})
 
 
-def unpack(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def unpack(data: bytes, source: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """What `pack` packed.
 
     Raises
@@ -304,7 +321,7 @@ def unpack(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         When the bytes are not such a file; `source` names them in the message.
     """
     try:
-        tensors = load_tensors(data)
+        arrays = load_arrays(data)
         length = int.from_bytes(data[:8], "little")
         about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_METADATA_KEY])
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -319,7 +336,7 @@ def unpack(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]
         ) from error
     if not isinstance(about, dict):
         raise CheckpointError(f"{source} has metadata that is not a JSON object")
-    return tensors, about
+    return arrays, about
 
 
 def _from_safetensors(data: bytes, source: str) -> Checkpoint:
@@ -332,12 +349,12 @@ def _from_safetensors(data: bytes, source: str) -> Checkpoint:
             f"missing metadata {missing}, unknown metadata {unknown}"
         )
     try:
-        network = _network(about, state)
+        model = _model(about, state)
         names = about["class_names"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise CheckpointError("class names must be a list of strings")
         return Checkpoint(
-            network,
+            model,
             _preprocessing(about["preprocessing"]),
             tuple(names),
             {key: about[key] for key in _ADDITIONAL if key in about},
@@ -352,71 +369,16 @@ def _refuse(hints: Mapping[str, str | None], source: str) -> None:
         raise CheckpointError(f"{source} says its {' and '.join(given)} itself; give none")
 
 
-def _from_state_dict(data: bytes, source: str, hints: Mapping[str, str | None]) -> Checkpoint:
-    theirs = read_state_dict(data, source, MAX_BYTES)
-    options = {name: value or ARTICLE_OPTIONS[name] for name, value in hints.items()}
-    try:
-        names = match_layers({name: tuple(tensor.shape) for name, tensor in theirs.items()})
-        num_classes = len(theirs[names["output.bias"]])
-        name, options = variant({**options, "batch_norm": "norm1.weight" in names})
-        state = {ours: _as_ours(ours, theirs[of]) for ours, of in names.items()}
-        about = {"network": name, "options": options, "num_classes": num_classes}
-        network = _network(about, state)
-    except InputError as error:
-        raise CheckpointError(f"{source}: {error}") from error
-    class_names = DATASETS[_ARTICLE_DATA].class_names
-    if num_classes != len(class_names):
-        class_names = tuple(str(label) for label in range(num_classes))
-    keys = {name.removeprefix("module.") for name in theirs}  # DataParallel's
-    if keys != set(ARTICLE_KEYS) and None in hints.values():
-        warnings.warn(_assumed(source, hints, class_names), LenetWarning, stacklevel=3)
-    return Checkpoint(network, Preprocessing("garment"), class_names)
-
-
-def _as_ours(name: str, tensor: Tensor) -> Tensor:
-    """In float32; C5's kernels as rows, in the order in which its maps are flattened."""
-    if not tensor.is_floating_point():
-        return tensor
-    return (tensor.flatten(1) if name == "c5.weight" else tensor).float()
-
-
-def _assumed(source: str, hints: Mapping[str, str | None], class_names: Sequence[str]) -> str:
-    assumed = [ARTICLE_OPTIONS[name] for name, value in hints.items() if value is None]
-    return (
-        f"{source} holds weights alone: {' and '.join(assumed)}, pixels from 0 to 1 and the "
-        f"classes {class_names[0]} … {class_names[-1]} are assumed, as in the article; "
-        f"load_checkpoint(…, activation=, pooling=) takes others ({', '.join(ACTIVATIONS)}; "
-        f"{', '.join(POOLINGS)})"
-    )
-
-
-def _network(about: Mapping[str, Any], state: Mapping[str, Tensor]) -> LeNet:
-    """The network that `about` describes, with exactly the weights of `state`."""
+def _model(about: Mapping[str, Any], arrays: Arrays) -> Model:
+    """The network that `about` describes, with exactly these weights."""
     name, options, num_classes = about["network"], about["options"], about["num_classes"]
     if type(name) is not str or type(options) is not dict or type(num_classes) is not int:
         raise CheckpointError("network must be a name, options an object, num_classes a number")
-    # On the meta device nothing is allocated, whatever number of classes a stranger writes.
-    with torch.device("meta"):
-        defaults = build_network(name, num_classes).options
-        for option, value in options.items():
-            if option in defaults and not _same_kind(value, defaults[option]):
-                raise CheckpointError(f"{name} has an option {option}, but not {value!r}")
-        expected = build_network(name, num_classes, **options).state_dict()
-    if set(state) != set(expected):
-        raise CheckpointError(
-            f"weights do not fit {name}: missing {sorted(set(expected) - set(state))}, "
-            f"unknown {sorted(set(state) - set(expected))}"
-        )
-    for key, tensor in expected.items():
-        if state[key].shape != tensor.shape or state[key].dtype != tensor.dtype:
-            raise CheckpointError(
-                f"{key} must be {tuple(tensor.shape)} {tensor.dtype}, "
-                f"got {tuple(state[key].shape)} {state[key].dtype}"
-            )
-    _require_finite(state, "the file")
-    network = build_network(name, num_classes, **options)
-    network.load_state_dict(dict(state))
-    return network.eval()
+    defaults = plan_network(name, num_classes).options
+    for option, value in options.items():
+        if option in defaults and not _same_kind(value, defaults[option]):
+            raise CheckpointError(f"{name} has an option {option}, but not {value!r}")
+    return Model(plan_network(name, num_classes, **options), arrays)
 
 
 def _same_kind(value: Any, default: Any) -> bool:
@@ -429,9 +391,3 @@ def _preprocessing(value: Any) -> Preprocessing:
     if not isinstance(value, dict) or set(value) != {"preparation", "scale", "offset"}:
         raise CheckpointError("preprocessing needs preparation, scale and offset, nothing else")
     return Preprocessing(**value)
-
-
-def _require_finite(state: Mapping[str, Tensor], source: str) -> None:
-    for key, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{key} in {source} holds NaN or infinity")

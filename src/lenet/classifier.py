@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,10 +17,11 @@ from lenet.checkpoints import Checkpoint, load_checkpoint
 from lenet.data.ink import Doubt, Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
 from lenet.data.preprocessing import check_ink
-from lenet.engines import select_engine
+from lenet.engines import select_scorer
+from lenet.engines.in_numpy import NumpyNetwork
 from lenet.errors import InputError, PictureError
 from lenet.evaluation import softmax
-from lenet.threads import one_torch_thread, thread_count
+from lenet.threads import thread_count
 
 LOW_MARGIN = 0.3
 """Closer probabilities of the best two classes than this are a doubt."""
@@ -30,8 +31,8 @@ CHUNK = 64
 
 _READERS = 4  # threads; more of them wait for one another
 
-# An open image reads its file when it is first needed, and is not made for two threads.
-_open_image = threading.Lock()
+# An open image reads its file when it is first needed; no open file is made for two threads.
+_open_file = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,18 @@ class Prediction:
 
     Parameters
     ----------
-    label : str
-        The most probable class's name.
+    label : str or None
+        The most probable class's name; None when nothing was found in the picture.
     probability : float
-        Its probability, 0…1.
+        Its probability, 0…1; 0 when nothing was found.
     top : tuple of (str, float)
-        The best classes and their probabilities, the most probable first.
+        The best classes and their probabilities, the most probable first; empty when nothing was
+        found.
     doubts : tuple of Doubt
         Reasons to mistrust it; empty when there is none.
     """
 
-    label: str
+    label: str | None
     probability: float
     top: tuple[tuple[str, float], ...]
     doubts: tuple[Doubt, ...]
@@ -87,9 +89,9 @@ class Classifier:
     Parameters
     ----------
     checkpoint : Checkpoint
-    engine : {"torch", "fused", "auto"}
-        The fused engine compiles for two seconds before its first score: torch has read more
-        pictures by then than most users have.
+    engine : {"auto", "numpy", "fused", "torch"}
+        See `lenet.engines.select_scorer`: NumPy answers at once, and ``auto`` leaves to the fused
+        engine only what is worth compiling it.
     device : {"auto", "cpu", "cuda"}
 
     Examples
@@ -99,15 +101,15 @@ class Classifier:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, engine: str = "torch", device: str = "auto"
+        self, checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto"
     ) -> None:
         self.checkpoint = checkpoint
-        self.engine = select_engine(engine, device)
-        self._module = self.engine.compile(checkpoint.network.eval())
+        self.engine = select_scorer(engine, device)
+        self._module = self.engine.load(checkpoint.model)
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, *, engine: str = "torch", device: str = "auto"
+        cls, name_or_path: str | Path, *, engine: str = "auto", device: str = "auto"
     ) -> "Classifier":
         """Pretrained weights by their name, or those of a file or a run folder.
 
@@ -115,7 +117,7 @@ class Classifier:
         ----------
         name_or_path : str or Path
             As `lenet.load_checkpoint` takes it.
-        engine : {"torch", "fused", "auto"}
+        engine : {"auto", "numpy", "fused", "torch"}
         device : {"auto", "cpu", "cuda"}
 
         Returns
@@ -139,7 +141,7 @@ class Classifier:
 
         Parameters
         ----------
-        picture : path, bytes, PIL.Image.Image or numpy array
+        picture : path, bytes, open file, PIL.Image.Image or numpy array
             Any photo, scan or drawing: see `lenet.data.pictures.read_picture`.
         top : int
             How many classes `Prediction.top` lists.
@@ -155,7 +157,9 @@ class Classifier:
         InputError
             When `top` is less than 1.
         """
-        return self.predict_many([picture], top=top)[0]
+        _check_top(top)
+        ink = self._read(picture)
+        return self._prediction(self._probabilities(ink.ink[None])[0], ink.doubts, top)
 
     def stream(
         self, pictures: Iterable[Picture], *, top: int = 3
@@ -166,7 +170,7 @@ class Classifier:
 
         Parameters
         ----------
-        pictures : iterable of path, bytes, PIL.Image.Image or numpy array
+        pictures : iterable of path, bytes, open file, PIL.Image.Image or numpy array
             Taken as they are needed: it may be longer than memory.
         top : int
             How many classes each prediction lists.
@@ -196,40 +200,66 @@ class Classifier:
                     else:
                         yield one
 
+    def _read(self, picture: Picture) -> Ink:
+        shared = isinstance(picture, Image.Image) or hasattr(picture, "read")
+        with _open_file if shared else contextlib.nullcontext():
+            grey = read_picture(picture)
+        return self._prepare(grey)
+
     def _try_read(self, picture: Picture) -> Ink | PictureError:
-        alone = _open_image if isinstance(picture, Image.Image) else contextlib.nullcontext()
         try:
-            with alone:
-                grey = read_picture(picture)
-            return self._prepare(grey)
+            return self._read(picture)
         except PictureError as error:
             return error
 
-    def predict_many(self, pictures: Iterable[Picture], *, top: int = 3) -> list[Prediction]:
+    @overload
+    def predict_many(
+        self, pictures: Iterable[Picture], *, top: int = 3, errors: Literal["raise"] = "raise"
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict_many(
+        self, pictures: Iterable[Picture], *, top: int = 3, errors: Literal["return"]
+    ) -> list[Prediction | PictureError]: ...
+
+    def predict_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        top: int = 3,
+        errors: Literal["raise", "return"] = "raise",
+    ) -> list[Prediction] | list[Prediction | PictureError]:
         """What each of many pictures shows, scored together.
 
         Parameters
         ----------
-        pictures : iterable of path, bytes, PIL.Image.Image or numpy array
+        pictures : iterable of path, bytes, open file, PIL.Image.Image or numpy array
         top : int
             How many classes each prediction lists.
+        errors : {"raise", "return"}
+            What happens to a picture that cannot be read: its error ends the call, or stands in
+            its place in the list.
 
         Returns
         -------
-        predictions : list of Prediction
+        predictions : list of Prediction, or of Prediction and PictureError
             In the order of the pictures.
 
         Raises
         ------
         PictureError
-            When one of them cannot be read.
+            When one of them cannot be read and errors are raised.
+        InputError
+            When `top` is less than 1, or `errors` is another word.
         """
-        predictions = []
+        if errors not in ("raise", "return"):
+            raise InputError(f"errors must be raise or return, got {errors!r}")
+        outcomes = []
         for outcome in self.stream(pictures, top=top):
-            if isinstance(outcome, PictureError):
+            if errors == "raise" and isinstance(outcome, PictureError):
                 raise outcome
-            predictions.append(outcome)
-        return predictions
+            outcomes.append(outcome)
+        return outcomes
 
     def predict_ink(self, ink: NDArray[np.uint8], *, top: int = 3) -> list[Prediction]:
         """What images of a data set show: they are taken as they are, unprepared.
@@ -258,7 +288,7 @@ class Classifier:
 
         Parameters
         ----------
-        picture : path, bytes, PIL.Image.Image or numpy array
+        picture : path, bytes, open file, PIL.Image.Image or numpy array
         top : int
             How many classes the prediction lists.
 
@@ -276,10 +306,9 @@ class Classifier:
         _check_top(top)
         grey = read_picture(picture)
         ink = self._prepare(grey)
-        images = torch.from_numpy(self.checkpoint.preprocessing.apply(ink.ink[None]))
-        with torch.no_grad(), one_torch_thread():
-            layers = self.checkpoint.network.activations(images.to(self.engine.device))
-        activations = {name: layer[0].cpu().numpy() for name, layer in layers.items()}
+        images = self.checkpoint.preprocessing.apply(ink.ink[None])
+        layers = NumpyNetwork(self.checkpoint.model).activations(images)
+        activations = {name: layer[0] for name, layer in layers.items()}
         probabilities = _posterior(activations["output"][None])[0]
         return Explanation(
             grey=grey,
@@ -294,18 +323,18 @@ class Classifier:
         return to_ink(grey, self.checkpoint.preprocessing.preparation)
 
     def _probabilities(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
-        ink = np.require(ink, requirements="W")  # torch warns of arrays that cannot be written to
         scores = self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
         return _posterior(scores)
 
     def _prediction(
         self, probabilities: NDArray[np.float32], doubts: tuple[Doubt, ...], top: int
     ) -> Prediction:
+        if any(doubt.name == "nothing-there" for doubt in doubts):
+            return Prediction(None, 0.0, (), doubts)
         order = np.argsort(-probabilities, kind="stable")
         best = tuple((self.class_names[i], float(probabilities[i])) for i in order[:top])
         first, second = order[:2]
-        empty = any(doubt.name == "nothing-there" for doubt in doubts)
-        if not empty and probabilities[first] - probabilities[second] < LOW_MARGIN:
+        if probabilities[first] - probabilities[second] < LOW_MARGIN:
             sentence = (
                 f"It could as well be {self.class_names[second]}: "
                 f"{probabilities[second]:.0%} against {probabilities[first]:.0%}."

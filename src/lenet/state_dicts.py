@@ -1,15 +1,26 @@
-"""State dicts that others saved with `torch.save`: plain tensors, or a refusal."""
+"""State dicts that others saved with `torch.save`: the weights of a LeNet-5, or a refusal."""
 
 import io
 import re
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lenet.errors import CheckpointError
+from lenet.data.catalogue import DATASETS
+from lenet.errors import CheckpointError, InputError, LenetWarning
+from lenet.networks.activations import SQUASHES
+from lenet.networks.models import Model
+from lenet.networks.plans import POOLINGS, plan_network
+from lenet.networks.shapes import ARTICLE_OPTIONS, match_layers, variant
+from lenet.networks.tutorial import ARTICLE_KEYS
+
+ARTICLE_DATA = "fashion-mnist"
+"""What a file of weights alone is taken to be trained on."""
 
 _WAY_OUT = "in the program that made it, save torch.save(model.state_dict(), …) instead"
 _TORCHSCRIPT = "constants.pkl"  # what an archive of torch.jit holds, and no other
@@ -94,3 +105,62 @@ def _is_plain(name: Any, value: Any) -> bool:
     if not isinstance(name, str) or not name.isprintable():
         return False
     return type(value) is Tensor and value.layout == torch.strided and value.device.type == "cpu"
+
+
+def read_model(
+    data: bytes, source: str, limit: int, hints: Mapping[str, str | None]
+) -> tuple[Model, tuple[str, ...]]:
+    """A LeNet-5 and its classes from a ``.pth`` file, which holds neither its options nor names.
+
+    Parameters
+    ----------
+    data, source, limit
+        As for `read_state_dict`.
+    hints : mapping of str to str or None
+        The ``activation`` and the ``pooling``; None for the article's.
+
+    Raises
+    ------
+    CheckpointError
+        When the file holds no LeNet-5.
+
+    Warns
+    -----
+    LenetWarning
+        When one of them had to be assumed for names that are not the article's.
+    """
+    theirs = read_state_dict(data, source, limit)
+    options = {name: value or ARTICLE_OPTIONS[name] for name, value in hints.items()}
+    try:
+        names = match_layers({name: tuple(tensor.shape) for name, tensor in theirs.items()})
+        num_classes = len(theirs[names["output.bias"]])
+        name, options = variant({**options, "batch_norm": "norm1.weight" in names})
+        state = {ours: _as_ours(ours, theirs[of]) for ours, of in names.items()}
+        model = Model(plan_network(name, num_classes, **options), state)
+    except InputError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    class_names = DATASETS[ARTICLE_DATA].class_names
+    if num_classes != len(class_names):
+        class_names = tuple(str(label) for label in range(num_classes))
+    keys = {name.removeprefix("module.") for name in theirs}  # DataParallel's
+    if keys != set(ARTICLE_KEYS) and None in hints.values():
+        warnings.warn(_assumed(source, hints, class_names), LenetWarning, stacklevel=3)
+    return model, class_names
+
+
+def _as_ours(name: str, tensor: Tensor) -> NDArray[Any]:
+    """In float32; C5's kernels as rows, in the order in which its maps are flattened."""
+    if tensor.is_floating_point():
+        tensor = (tensor.flatten(1) if name == "c5.weight" else tensor).float()
+    array: NDArray[Any] = tensor.numpy()
+    return array
+
+
+def _assumed(source: str, hints: Mapping[str, str | None], class_names: Sequence[str]) -> str:
+    assumed = [ARTICLE_OPTIONS[name] for name, value in hints.items() if value is None]
+    return (
+        f"{source} holds weights alone: {' and '.join(assumed)}, pixels from 0 to 1 and the "
+        f"classes {class_names[0]} … {class_names[-1]} are assumed, as in the article; "
+        f"load_checkpoint(…, activation=, pooling=) takes others ({', '.join(SQUASHES)}; "
+        f"{', '.join(POOLINGS)})"
+    )

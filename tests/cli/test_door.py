@@ -21,6 +21,7 @@ def test_the_names_in_the_options_are_those_of_the_library():
     assert tuple(NETWORKS) == options.NETWORKS
     assert tuple(RECIPES) == options.RECIPES
     assert engines.ENGINES == options.ENGINES
+    assert engines.TRAINING_ENGINES == options.TRAINING_ENGINES
     assert engines.DEVICES == options.DEVICES
     assert STUDIES == options.STUDIES
 

@@ -27,7 +27,7 @@ from lenet.kernels.dense import dense_back, dense_layer, radial_basis, radial_ba
 from lenet.kernels.layout import LANES, b, k, lane, m, x, y
 from lenet.kernels.pooling import Average, Max, Trainable, pool, unpool
 from lenet.kernels.sums import sum_of_lanes
-from lenet.networks.layers import TABLE_I
+from lenet.networks.sizes import TABLE_I
 
 TABLE = Connections(TABLE_I)
 ACTIVATIONS = {

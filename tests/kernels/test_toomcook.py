@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("halide", reason="Halide has no wheel for this machine")
 
 from lenet.kernels.toomcook import C1, C3, ToomCook, apply, apply_transposed
-from lenet.networks.frame import KERNEL_SIZE
+from lenet.networks.sizes import KERNEL_SIZE
 
 KNOWN = {
     "c1": C1,

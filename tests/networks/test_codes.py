@@ -2,14 +2,14 @@
 
 import hashlib
 
+import numpy as np
 import pytest
-import torch
 
 from lenet.errors import InputError
 from lenet.networks.codes import COLUMNS, DIGITS, ROWS, bitmaps, encode
 
 
-def distances() -> torch.Tensor:
+def distances() -> np.ndarray:
     digits = encode()
     return (digits[:, None] != digits[None]).sum(-1)
 
@@ -32,7 +32,7 @@ def test_the_digits_are_the_ones_printed():
 def test_a_code_is_its_bitmap_row_by_row():
     code = encode("7")
     assert code.shape == (1, ROWS * COLUMNS)
-    assert code.dtype == torch.float32
+    assert code.dtype == np.float32
     drawn = "".join("#" if value == 1 else "." for value in code[0])
     assert drawn == "".join(bitmaps()["7"])
     assert set(code[0].tolist()) == {-1.0, 1.0}

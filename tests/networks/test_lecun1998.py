@@ -63,7 +63,7 @@ def test_sizes_of_the_maps():
 
 def test_the_output_is_minus_the_distance_to_the_codes():
     layers = network().activations(images(3))
-    penalty = (layers["f6"][:, None, :] - encode()).square().sum(-1)
+    penalty = (layers["f6"][:, None, :] - torch.from_numpy(encode())).square().sum(-1)
     torch.testing.assert_close(layers["output"], -penalty)
     torch.testing.assert_close(network()(images(3)), layers["output"])
 
@@ -118,7 +118,7 @@ def test_the_starting_weights_fill_the_printed_range():
 
 def test_any_of_the_96_characters_can_be_a_class():
     letters = network(characters="abcxyz?", num_classes=7)
-    torch.testing.assert_close(letters.output.centers, encode("abcxyz?"))
+    torch.testing.assert_close(letters.output.centers, torch.from_numpy(encode("abcxyz?")))
     assert letters(images(2)).shape == (2, 7)
     assert build_network("lecun1998", 96)(images(1)).shape == (1, 96)
 
@@ -135,4 +135,4 @@ def test_codes_are_parameters_only_when_asked():
     fixed, trainable = network(), network(trainable_codes=True)
     assert sum(p.numel() for p in fixed.parameters()) == 60_000
     assert sum(p.numel() for p in trainable.parameters()) == 60_840
-    torch.testing.assert_close(trainable.output.centers.detach(), encode())
+    torch.testing.assert_close(trainable.output.centers.detach(), torch.from_numpy(encode()))

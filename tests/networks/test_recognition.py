@@ -12,7 +12,7 @@ from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Split, Splits
 from lenet.errors import InputError
 from lenet.networks.layers import ACTIVATIONS
-from lenet.networks.modern import POOLINGS
+from lenet.networks.plans import POOLINGS
 from lenet.networks.recognition import as_lenet
 from lenet.training.recipes import Recipe
 

@@ -9,7 +9,7 @@ from torch.func import functional_call, jacrev
 from lenet.errors import InputError
 from lenet.networks import build_network
 from lenet.networks.initialization import initialize
-from lenet.networks.layers import TABLE_I
+from lenet.networks.sizes import TABLE_I
 from lenet.training.curvature import DiagonalLevenbergMarquardt, estimate_curvature
 from lenet.training.losses import build_loss, maximum_a_posteriori, mean_square
 

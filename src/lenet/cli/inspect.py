@@ -18,11 +18,11 @@ def summary(
     as_json: Json = False,
 ) -> None:
     """Show each network layer by layer: shapes, parameters, connections, multiply-adds."""
-    from lenet.networks import build_network
+    from lenet.networks.plans import plan_network
     from lenet.networks.summary import summarize
 
     names = NETWORKS if network is None else (network,)
-    tables = {name: summarize(build_network(name, classes)) for name in names}
+    tables = {name: summarize(plan_network(name, classes)) for name in names}
     if as_json:
         show_json(
             {name: [dataclasses.asdict(row) for row in rows] for name, rows in tables.items()}

@@ -10,7 +10,8 @@ from lenet.errors import suggestion
 
 # What the options take, so that `--help` need not import torch to say it; tests compare them.
 NETWORKS = ("tutorial", "modern", "lecun1998")
-ENGINES = ("auto", "fused", "torch")
+ENGINES = ("auto", "numpy", "fused", "torch")
+TRAINING_ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 RECIPES = (
     *("article", "tuned", "tuned-small", "digit", "garment", "plain"),
@@ -69,7 +70,12 @@ Weights = Annotated[
         autocompletion=completed(weight_names),
     ),
 ]
-Engine = Annotated[str, choice("--engine", ENGINES, "What computes: ours on the CPU, or torch.")]
+Engine = Annotated[
+    str, choice("--engine", TRAINING_ENGINES, "What computes: ours on the CPU, or torch.")
+]
+Scorer = Annotated[
+    str, choice("--engine", ENGINES, "What computes: NumPy at once, ours compiled, or torch.")
+]
 Device = Annotated[str, choice("--device", DEVICES, "Where torch computes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lenet.cli.options import Device, Engine, Json, Weights
-from lenet.cli.output import complain, say, show, show_json
+from lenet.cli.options import Device, Json, Scorer, Weights
+from lenet.cli.output import complain, show, show_json
 from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
 
@@ -31,7 +31,7 @@ def predict(
         Path | None,
         typer.Option("--explain", help="Draw what the network saw into this PNG.", metavar="PNG"),
     ] = None,
-    engine: Engine = "torch",
+    engine: Scorer = "auto",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -55,8 +55,6 @@ def predict(
             complain(str(prediction), prediction.exit_code)
             rows.append({"picture": place, "error": str(prediction)})
             continue
-        if not any("label" in row for row in rows):
-            say(classifier.engine.notice)  # not before: a bad picture alone is worth one line
         rows.append(_row(place, prediction))
         if not as_json:
             _show_prediction(place, prediction)
@@ -109,6 +107,9 @@ def _row(place: str, prediction: "Prediction") -> dict[str, Any]:
 def _show_prediction(place: str, prediction: "Prediction") -> None:
     others = ", ".join(f"{label} {percent(share)}" for label, share in prediction.top[1:])
     then = f"  (then {others})" if others else ""
-    show(f"{place}: {prediction.label}  {percent(prediction.probability)}{then}")
+    if prediction.label is None:
+        show(f"{place}: nothing found")
+    else:
+        show(f"{place}: {prediction.label}  {percent(prediction.probability)}{then}")
     for doubt in prediction.doubts:
         show(f"  doubt: {doubt.sentence}")

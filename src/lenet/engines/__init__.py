@@ -1,73 +1,47 @@
-"""Where a network runs: the fused CPU engine or torch, chosen once and said aloud."""
+"""Where a network runs: NumPy, the fused CPU engine or torch.
 
-import importlib.util
+Importing this room loads neither torch nor Halide: their engines are looked up when first used.
+"""
 
-import torch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from lenet import threads
-from lenet.engines.fused import FusedEngine, fuse
-from lenet.engines.in_torch import Backprop, Engine
-from lenet.errors import EngineError, InputError
+from lenet.engines.choice import (
+    DEVICES,
+    ENGINES,
+    MANY,
+    TRAINING_ENGINES,
+    Scorer,
+    select_engine,
+    select_scorer,
+)
+
+if TYPE_CHECKING:
+    from lenet.engines.fused import FusedEngine as FusedEngine
+    from lenet.engines.fused import fuse as fuse
+    from lenet.engines.in_torch import Backprop as Backprop
+    from lenet.engines.in_torch import Engine as Engine
 
 __all__ = [
     "DEVICES",
     "ENGINES",
+    "MANY",
+    "TRAINING_ENGINES",
     "Backprop",
     "Engine",
     "FusedEngine",
+    "Scorer",
     "fuse",
     "select_engine",
+    "select_scorer",
 ]
 
-ENGINES = ("auto", "fused", "torch")
-DEVICES = ("auto", "cpu", "cuda")
+_HOME_OF = {"Backprop": "in_torch", "Engine": "in_torch", "FusedEngine": "fused", "fuse": "fused"}
 
 
-def select_engine(engine: str = "auto", device: str = "auto") -> Engine:
-    """The engine for this machine; gives torch and Halide their threads, for the whole process.
-
-    Parameters
-    ----------
-    engine : {"auto", "fused", "torch"}
-        ``auto`` is the fused engine on a CPU for which Halide has a wheel, else torch.
-    device : {"auto", "cpu", "cuda"}
-        ``auto`` is a CUDA card if torch sees one.
-
-    Returns
-    -------
-    engine : Engine
-        Its `notice` says what was chosen, and why if the fused engine is not to be had.
-
-    Raises
-    ------
-    InputError
-        When a name is unknown.
-    EngineError
-        When what was asked for by name is not to be had here.
-    """
-    if engine not in ENGINES:
-        raise InputError(f"engine {engine!r} is unknown; use one of {', '.join(ENGINES)}")
-    if device not in DEVICES:
-        raise InputError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
-    count = threads.set_threads()
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError(
-            "device cuda was asked for, but torch sees no CUDA card; use --device cpu"
-        )
-    place = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    where = "cuda" if place == "cuda" else f"cpu, {count} thread{'s' if count > 1 else ''}"
-    missing = _why_not_fused(place)
-    if engine == "fused" and missing:
-        raise EngineError(f"engine fused was asked for, but {missing}; use --engine torch")
-    chosen = Engine if engine == "torch" or missing else FusedEngine
-    why = f": {missing}" if missing and engine == "auto" else ""
-    return chosen(torch.device(place), f"engine {chosen.name} on {where}{why}")
-
-
-def _why_not_fused(place: str) -> str | None:
-    """What keeps the fused engine from running here, or None; loads nothing."""
-    if place != "cpu":
-        return "the fused engine runs on the CPU only"
-    if importlib.util.find_spec("halide") is None:
-        return "Halide is not installed (no wheel for every machine: pip install 'halide>=21,<22')"
-    return None
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

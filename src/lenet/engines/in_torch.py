@@ -13,6 +13,7 @@ from lenet import threads
 from lenet.data.distortions import CENTRE
 from lenet.data.preprocessing import BORDER, PADDED_SIZE, Preprocessing, check_ink
 from lenet.errors import ShapeError
+from lenet.networks.models import Model
 from lenet.networks.recognition import as_lenet
 
 _SCORES_CHUNK = 1024  # images scored at once: what torch's activations may take of memory
@@ -44,6 +45,10 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<{self.notice}>"
+
+    def load(self, model: Model) -> nn.Module:
+        """Stored weights, ready to score."""
+        return self.compile(model.build())
 
     def compile(self, network: nn.Module) -> nn.Module:
         """The network on the device, ready to train or to score.
@@ -208,7 +213,8 @@ class Engine:
         """
         was_training, modes = module.training, [(m, m.training) for m in module.modules()]
         module.eval()
-        images = torch.from_numpy(np.ascontiguousarray(ink))
+        # torch warns of arrays that cannot be written to.
+        images = torch.from_numpy(np.require(ink, requirements=["C", "W"]))
         parts = []
         few = threads.one_torch_thread() if len(ink) <= _FEW else contextlib.nullcontext()
         try:

@@ -6,7 +6,7 @@ from typing import Literal
 from lenet.kernels.activation import Activation
 from lenet.kernels.layout import Extents
 from lenet.kernels.pooling import Pooling
-from lenet.networks.frame import (
+from lenet.networks.sizes import (
     C1_MAPS,
     C3_MAPS,
     C5_UNITS,

@@ -13,7 +13,7 @@ from lenet.kernels.layout import C1_SIZE, C3_SIZE, LANES, b, group, lane, lookup
 from lenet.kernels.pooling import unsquash
 from lenet.kernels.sums import sum_of_lanes
 from lenet.kernels.toomcook import Matrix, ToomCook, apply, apply_transposed
-from lenet.networks.frame import C1_MAPS, C3_MAPS, KERNEL_SIZE, POOLING_SIZE, S2_SIZE
+from lenet.networks.sizes import C1_MAPS, C3_MAPS, KERNEL_SIZE, POOLING_SIZE, S2_SIZE
 
 TOOM_COOK = {"c1": toomcook.C1, "c3": toomcook.C3}
 _STRIP = 4  # rows of C1's deltas that are in the first-level cache together

@@ -13,15 +13,6 @@ from lenet.kernels.architecture import Architecture, Connections
 from lenet.kernels.compiled import Compiled, get_compiled
 from lenet.kernels.torch_internals import any_global_hook, hook_registries, is_transformed
 from lenet.networks import LeNet
-from lenet.networks.frame import (
-    C1_MAPS,
-    C3_MAPS,
-    C5_UNITS,
-    F6_UNITS,
-    KERNEL_SIZE,
-    POOLING_SIZE,
-    S4_FEATURES,
-)
 from lenet.networks.layers import (
     RadialBasisOutput,
     ScaledTanh,
@@ -30,6 +21,15 @@ from lenet.networks.layers import (
 )
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.networks.modern import Modern
+from lenet.networks.sizes import (
+    C1_MAPS,
+    C3_MAPS,
+    C5_UNITS,
+    F6_UNITS,
+    KERNEL_SIZE,
+    POOLING_SIZE,
+    S4_FEATURES,
+)
 from lenet.networks.tutorial import Tutorial
 
 _ONLY = "the kernels are for float32 on the CPU"

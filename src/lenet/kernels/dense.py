@@ -8,7 +8,7 @@ import halide as hl
 from lenet.kernels.activation import Activation
 from lenet.kernels.functions import Expr, Func, raised
 from lenet.kernels.layout import LANES, b, k, lane, row_of, whole_vectors
-from lenet.networks.frame import F6_UNITS
+from lenet.networks.sizes import F6_UNITS
 
 _UNITS = 12  # accumulators of a register tile
 

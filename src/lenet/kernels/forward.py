@@ -24,7 +24,7 @@ from lenet.kernels.images import ImageBlocks
 from lenet.kernels.layout import LANES, b, k, lane, m, x, y
 from lenet.kernels.pipeline import Kernel, Pipeline
 from lenet.kernels.pooling import pool
-from lenet.networks.frame import (
+from lenet.networks.sizes import (
     C1_MAPS,
     C3_MAPS,
     C5_UNITS,

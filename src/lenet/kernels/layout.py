@@ -26,7 +26,7 @@ import halide as hl
 
 from lenet.data.preprocessing import PADDED_SIZE
 from lenet.kernels.functions import Expr
-from lenet.networks.frame import S2_SIZE, convolved
+from lenet.networks.sizes import S2_SIZE, convolved
 
 LANES = 16
 C1_SIZE, C3_SIZE = convolved(PADDED_SIZE), convolved(S2_SIZE)  # 28, 10

@@ -10,8 +10,8 @@ from torch import nn
 from lenet.kernels.activation import Activation
 from lenet.kernels.functions import Expr, Func, larger, raised
 from lenet.kernels.layout import b, lane, m, x, y
-from lenet.networks.frame import POOLING_SIZE
 from lenet.networks.layers import Subsampling
+from lenet.networks.sizes import POOLING_SIZE
 
 
 class Pooling:

@@ -70,7 +70,7 @@ from lenet.kernels.pooling import (
     window,
 )
 from lenet.kernels.sums import PartialSums, sum_of_blocks
-from lenet.networks.frame import (
+from lenet.networks.sizes import (
     C1_MAPS,
     C3_MAPS,
     C5_UNITS,

@@ -27,7 +27,7 @@ from functools import cached_property
 import numpy as np
 
 from lenet.kernels.functions import Expr
-from lenet.networks.frame import KERNEL_SIZE
+from lenet.networks.sizes import KERNEL_SIZE
 
 Row = tuple[Fraction, ...]
 Matrix = tuple[Row, ...]

@@ -26,7 +26,7 @@ from lenet.kernels.images import warp
 from lenet.kernels.layout import C1_SIZE, C3_SIZE, Extents, b, group, k, lane, lookup, m, x, y
 from lenet.kernels.pipeline import Kernel, Once, Pipeline
 from lenet.kernels.pooling import Trainable, unpool, unsquash, window
-from lenet.networks.frame import (
+from lenet.networks.sizes import (
     C1_MAPS,
     C3_MAPS,
     C5_UNITS,

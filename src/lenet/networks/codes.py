@@ -4,8 +4,8 @@ import json
 from functools import cache
 from importlib import resources
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from lenet.errors import InputError
 
@@ -25,7 +25,7 @@ def bitmaps() -> dict[str, tuple[str, ...]]:
     return {character: tuple(rows) for character, rows in json.loads(text).items()}
 
 
-def encode(characters: str = DIGITS) -> Tensor:
+def encode(characters: str = DIGITS) -> NDArray[np.float32]:
     """The codes of some characters.
 
     Returns
@@ -41,6 +41,5 @@ def encode(characters: str = DIGITS) -> Tensor:
     unknown = [c for c in characters if c not in known]
     if unknown:
         raise InputError(f"no 7×12 code for {unknown}; the known ones are {''.join(known)!r}")
-    return torch.tensor(
-        [[1.0 if dot == "#" else -1.0 for row in known[c] for dot in row] for c in characters]
-    )
+    dots = [[dot for row in known[c] for dot in row] for c in characters]
+    return np.where(np.array(dots) == "#", np.float32(1), np.float32(-1))

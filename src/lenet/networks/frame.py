@@ -1,28 +1,15 @@
 """What every LeNet-5 has in common: the layer names, the walk through them, the shape check."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lenet.data.preprocessing import PADDED_SIZE
-from lenet.errors import InputError, ShapeError
-
-LAYERS = ("c1", "s2", "c3", "s4", "c5", "f6", "output")
-C1_MAPS, C3_MAPS, C5_UNITS, F6_UNITS = 6, 16, 120, 84
-KERNEL_SIZE = 5
-POOLING_SIZE = 2
-
-
-def convolved(size: int) -> int:
-    """Rows of a map after a 5×5 convolution without padding."""
-    return size - KERNEL_SIZE + 1
-
-
-S2_SIZE = convolved(PADDED_SIZE) // POOLING_SIZE  # 14
-S4_SIZE = convolved(S2_SIZE) // POOLING_SIZE  # 5
-S4_FEATURES = C3_MAPS * S4_SIZE**2  # 400
+from lenet.errors import ShapeError
+from lenet.networks.plans import Plan
+from lenet.networks.sizes import LAYERS
 
 
 class LeNet(nn.Module):
@@ -30,23 +17,21 @@ class LeNet(nn.Module):
 
     Parameters
     ----------
-    num_classes : int
-        At least 2.
-    options : dict
-        What else it is built with: with the name and the number of classes, all that is needed to
-        build it again.
+    plan : Plan
+        All that is needed to build it again.
 
     Attributes
     ----------
     name : str
         The name `build_network` knows it by.
+    num_classes : int
+    options : dict
+        What else it is built with.
 
     Raises
     ------
     TypeError
         When `LeNet` itself is called: the networks are its subclasses.
-    InputError
-        When there are fewer than two classes.
     """
 
     name: ClassVar[str]
@@ -60,17 +45,16 @@ class LeNet(nn.Module):
     output: nn.Module
     squash: nn.Module
 
-    def __init__(self, num_classes: int = 10, options: dict[str, Any] | None = None) -> None:
-        if type(self) is LeNet:
+    def __init__(self, plan: Plan | None = None) -> None:
+        if plan is None:
             raise TypeError(
                 "LeNet is what all the networks have in common; make one with lenet.LeNet5(), or "
                 "with lenet.build_network('tutorial'), ('modern') or ('lecun1998')"
             )
         super().__init__()
-        if num_classes < 2:
-            raise InputError(f"num_classes must be at least 2, got {num_classes}")
-        self.num_classes = num_classes
-        self.options = options or {}
+        self.plan = plan
+        self.num_classes = plan.num_classes
+        self.options = plan.options
 
     def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each layer's name and its output, squashed, from `c1` to `output`."""

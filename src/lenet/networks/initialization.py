@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from lenet.errors import InputError, suggestion
-from lenet.networks.frame import LAYERS, LeNet
+from lenet.networks.frame import LeNet
 from lenet.networks.layers import (
     RadialBasisOutput,
     ScaledTanh,
@@ -16,6 +16,7 @@ from lenet.networks.layers import (
     TableConvolution,
     look_up,
 )
+from lenet.networks.sizes import LAYERS
 
 
 def initialize(network: LeNet, scheme: str, generator: Generator) -> LeNet:

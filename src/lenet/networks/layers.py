@@ -10,28 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lenet.errors import InputError
+from lenet.networks.activations import AMPLITUDE, SLOPE
+from lenet.networks.parts import Subsampled
+from lenet.networks.sizes import TABLE_I, Table
 
 T = TypeVar("T")
-
-# Paper: Table I. For each C3 map, the S2 maps it sees.
-TABLE_I: tuple[tuple[int, ...], ...] = (
-    (0, 1, 2),
-    (1, 2, 3),
-    (2, 3, 4),
-    (3, 4, 5),
-    (0, 4, 5),
-    (0, 1, 5),
-    (0, 1, 2, 3),
-    (1, 2, 3, 4),
-    (2, 3, 4, 5),
-    (0, 3, 4, 5),
-    (0, 1, 4, 5),
-    (0, 1, 2, 5),
-    (0, 1, 3, 4),
-    (1, 2, 4, 5),
-    (0, 2, 3, 5),
-    (0, 1, 2, 3, 4, 5),
-)
 
 
 class ScaledTanh(nn.Module):
@@ -42,9 +25,8 @@ class ScaledTanh(nn.Module):
     LeCun et al. 1998, Sec. II.B and Appendix A.
     """
 
-    # Paper: A = 1.7159, S = 2/3.
-    amplitude = 1.7159
-    slope = 2 / 3
+    amplitude = AMPLITUDE
+    slope = SLOPE
 
     def forward(self, x: Tensor) -> Tensor:
         """Squash `x` of any shape."""
@@ -71,9 +53,7 @@ class Subsampling(nn.Module):
 
     def __init__(self, maps: int, mode: str = "added") -> None:
         super().__init__()
-        if mode not in ("added", "averaged"):
-            raise InputError(f"subsampling {mode!r} is unknown; use added or averaged")
-        self.mode = mode
+        self.part = Subsampled(maps, mode)
         self.coefficient = nn.Parameter(torch.empty(maps))
         self.bias = nn.Parameter(torch.empty(maps))
         self.reset_parameters()
@@ -85,9 +65,14 @@ class Subsampling(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     @property
+    def mode(self) -> str:
+        """`added` or `averaged`."""
+        return self.part.mode
+
+    @property
     def weight_of_an_input(self) -> float:
         """1 when the four inputs are added, 1/4 when they are averaged."""
-        return 1.0 if self.mode == "added" else 1 / self.size**2
+        return self.part.weight_of_an_input
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, maps, H, W) → (N, maps, H/2, W/2)."""
@@ -118,7 +103,7 @@ class TableConvolution(nn.Module):
     outputs: Tensor
     inputs: Tensor
 
-    def __init__(self, table: tuple[tuple[int, ...], ...] = TABLE_I, size: int = 5) -> None:
+    def __init__(self, table: Table = TABLE_I, size: int = 5) -> None:
         super().__init__()
         self.table = table
         self.kernel_size = (size, size)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
-from lenet.errors import InputError
-from lenet.networks import codes, frame
+from lenet.networks import codes, frame, plans, sizes
 from lenet.networks.layers import RadialBasisOutput, ScaledTanh, Subsampling, TableConvolution
 
 
@@ -43,30 +43,23 @@ class LeCun1998(frame.LeNet):
         subsampling: str = "added",
         trainable_codes: bool = False,
     ) -> None:
-        if characters is None:
-            known = codes.DIGITS + "".join(c for c in codes.bitmaps() if c not in codes.DIGITS)
-            characters = known[:num_classes]
-        if len(characters) != num_classes or len(set(characters)) != num_classes:
-            raise InputError(
-                f"{num_classes} classes need {num_classes} different characters, got {characters!r}"
-                f" (at most {len(codes.bitmaps())} have a code)"
-            )
-        super().__init__(
+        plan = plans.lecun1998(
             num_classes,
-            {
-                "characters": characters,
-                "subsampling": subsampling,
-                "trainable_codes": trainable_codes,
-            },
+            characters=characters,
+            subsampling=subsampling,
+            trainable_codes=trainable_codes,
         )
+        super().__init__(plan)
         self.squash = ScaledTanh()
-        self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
-        self.s2 = Subsampling(frame.C1_MAPS, subsampling)
+        self.c1 = nn.Conv2d(1, sizes.C1_MAPS, sizes.KERNEL_SIZE)
+        self.s2 = Subsampling(sizes.C1_MAPS, subsampling)
         self.c3 = TableConvolution()
-        self.s4 = Subsampling(frame.C3_MAPS, subsampling)
-        self.c5 = nn.Conv2d(frame.C3_MAPS, frame.C5_UNITS, frame.KERNEL_SIZE)
-        self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
-        self.output = RadialBasisOutput(codes.encode(characters), trainable_codes)
+        self.s4 = Subsampling(sizes.C3_MAPS, subsampling)
+        self.c5 = nn.Conv2d(sizes.C3_MAPS, sizes.C5_UNITS, sizes.KERNEL_SIZE)
+        self.f6 = nn.Linear(sizes.C5_UNITS, sizes.F6_UNITS)
+        self.output = RadialBasisOutput(
+            torch.from_numpy(codes.encode(plan.options["characters"])), trainable_codes
+        )
 
     def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """(N, 1, 32, 32) → (N, classes); a larger image gives (N, classes, rows, columns).

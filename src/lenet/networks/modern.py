@@ -5,12 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lenet.errors import SettingError, suggestion
-from lenet.networks import frame, layers
-from lenet.networks.layers import ACTIVATIONS, Subsampling
-
-POOLINGS = {name: kind for name, kind in layers.POOLINGS.items() if kind is not Subsampling}
-"""Trainable pooling is the 1998 network's alone: it has weights and is squashed itself."""
+from lenet.networks import frame, plans, sizes
+from lenet.networks.layers import ACTIVATIONS, POOLINGS
 
 
 class Modern(frame.LeNet):
@@ -39,35 +35,26 @@ class Modern(frame.LeNet):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        for what, choice, known in (
-            ("activation", activation, ACTIVATIONS),
-            ("pooling", pooling, POOLINGS),
-        ):
-            if choice not in known:
-                hint = suggestion(choice, known)
-                raise SettingError(what, f"{choice!r} is unknown; use {', '.join(known)}{hint}")
-        if not 0 <= dropout < 1:
-            raise SettingError("dropout", f"must be at least 0 and less than 1, got {dropout}")
         super().__init__(
-            num_classes,
-            {
-                "activation": activation,
-                "pooling": pooling,
-                "dropout": dropout,
-                "batch_norm": batch_norm,
-            },
+            plans.modern(
+                num_classes,
+                activation=activation,
+                pooling=pooling,
+                dropout=dropout,
+                batch_norm=batch_norm,
+            )
         )
         self.squash = ACTIVATIONS[activation]()
-        self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
-        self.norm1 = nn.BatchNorm2d(frame.C1_MAPS) if batch_norm else nn.Identity()
-        self.s2 = POOLINGS[pooling](frame.POOLING_SIZE)
-        self.c3 = nn.Conv2d(frame.C1_MAPS, frame.C3_MAPS, frame.KERNEL_SIZE)
-        self.norm3 = nn.BatchNorm2d(frame.C3_MAPS) if batch_norm else nn.Identity()
-        self.s4 = POOLINGS[pooling](frame.POOLING_SIZE)
-        self.c5 = nn.Linear(frame.S4_FEATURES, frame.C5_UNITS)
-        self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
+        self.c1 = nn.Conv2d(1, sizes.C1_MAPS, sizes.KERNEL_SIZE)
+        self.norm1 = nn.BatchNorm2d(sizes.C1_MAPS) if batch_norm else nn.Identity()
+        self.s2 = POOLINGS[pooling](sizes.POOLING_SIZE)
+        self.c3 = nn.Conv2d(sizes.C1_MAPS, sizes.C3_MAPS, sizes.KERNEL_SIZE)
+        self.norm3 = nn.BatchNorm2d(sizes.C3_MAPS) if batch_norm else nn.Identity()
+        self.s4 = POOLINGS[pooling](sizes.POOLING_SIZE)
+        self.c5 = nn.Linear(sizes.S4_FEATURES, sizes.C5_UNITS)
+        self.f6 = nn.Linear(sizes.C5_UNITS, sizes.F6_UNITS)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(frame.F6_UNITS, num_classes)
+        self.output = nn.Linear(sizes.F6_UNITS, num_classes)
 
     def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """(N, 1, 32, 32) → (N, classes), layer by layer."""

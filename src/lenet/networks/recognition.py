@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from lenet.data.preprocessing import BORDER, INK_SIZE, PADDED_SIZE, Preprocessing
 from lenet.errors import InputError
-from lenet.networks.frame import C5_UNITS, S4_FEATURES, LeNet
+from lenet.networks.frame import LeNet
 from lenet.networks.layers import ACTIVATIONS
-from lenet.networks.modern import POOLINGS, Modern
+from lenet.networks.modern import Modern
+from lenet.networks.plans import POOLINGS
 from lenet.networks.shapes import match_layers, variant
+from lenet.networks.sizes import C5_UNITS, S4_FEATURES
 from lenet.networks.tutorial import Tutorial
 
 _N_IMAGES = 3

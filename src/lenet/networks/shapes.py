@@ -6,22 +6,23 @@ from typing import Any
 
 from lenet.data.preprocessing import INK_SIZE
 from lenet.errors import InputError
-from lenet.networks import frame
-from lenet.networks.modern import Modern
-from lenet.networks.tutorial import ARTICLE_OPTIONS, Tutorial
+from lenet.networks import sizes
 
 Shape = tuple[int, ...]
 
 _CONVOLUTIONS: dict[str, Shape] = {
-    "c1": (frame.C1_MAPS, 1, frame.KERNEL_SIZE, frame.KERNEL_SIZE),
-    "c3": (frame.C3_MAPS, frame.C1_MAPS, frame.KERNEL_SIZE, frame.KERNEL_SIZE),
+    "c1": (sizes.C1_MAPS, 1, sizes.KERNEL_SIZE, sizes.KERNEL_SIZE),
+    "c3": (sizes.C3_MAPS, sizes.C1_MAPS, sizes.KERNEL_SIZE, sizes.KERNEL_SIZE),
 }
 _DENSE: dict[str, Shape] = {
-    "c5": (frame.C5_UNITS, frame.S4_FEATURES),
-    "f6": (frame.F6_UNITS, frame.C5_UNITS),
+    "c5": (sizes.C5_UNITS, sizes.S4_FEATURES),
+    "f6": (sizes.F6_UNITS, sizes.C5_UNITS),
 }
-_C5_CONVOLUTION = (frame.C5_UNITS, frame.C3_MAPS, frame.S4_SIZE, frame.S4_SIZE)
+_C5_CONVOLUTION = (sizes.C5_UNITS, sizes.C3_MAPS, sizes.S4_SIZE, sizes.S4_SIZE)
 _NORMS = {"c1": "norm1", "c3": "norm3"}
+ARTICLE_OPTIONS = {"activation": "sigmoid", "pooling": "average"}
+"""What the `Modern` network would be told to compute what the article's does."""
+
 _NORM_PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -36,8 +37,8 @@ def variant(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """
     chosen = {name: value for name, value in options.items() if value}
     if chosen == ARTICLE_OPTIONS:
-        return Tutorial.name, {}
-    return Modern.name, dict(options)
+        return "tutorial", {}
+    return "modern", dict(options)
 
 
 def match_layers(shapes: Mapping[str, Shape]) -> dict[str, str]:
@@ -101,7 +102,7 @@ def _find_weights(weights: Mapping[str, Shape]) -> dict[str, str]:
     found["c5"] = _take("c5", [_DENSE["c5"], _C5_CONVOLUTION], dense, weights)
     found["f6"] = _take("f6", [_DENSE["f6"]], dense, weights)
     (output,) = dense
-    found["output"] = _take("output", [(weights[output][0], frame.F6_UNITS)], dense, weights)
+    found["output"] = _take("output", [(weights[output][0], sizes.F6_UNITS)], dense, weights)
     return found
 
 
@@ -119,17 +120,17 @@ def _take(layer: str, fitting: list[Shape], among: list[str], weights: Mapping[s
     if layer == "c5" and shape[1] == _UNPADDED_FEATURES:
         side = _UNPADDED_SIZE
         raise _refused(
-            f"{_layer(name)} takes {frame.C3_MAPS}·{side}·{side} = {shape[1]} inputs: a "
+            f"{_layer(name)} takes {sizes.C3_MAPS}·{side}·{side} = {shape[1]} inputs: a "
             f"{INK_SIZE}×{INK_SIZE} LeNet without padding; with padding=2 in its first convolution "
-            f"it takes {frame.C3_MAPS}·{frame.S4_SIZE}·{frame.S4_SIZE} = {frame.S4_FEATURES}"
+            f"it takes {sizes.C3_MAPS}·{sizes.S4_SIZE}·{sizes.S4_SIZE} = {sizes.S4_FEATURES}"
         )
     raise _refused(f"{_described(name, weights)}, where {layer} is {_sizes(fitting[0])}")
 
 
 _UNPADDED_SIZE = (
-    frame.convolved(frame.convolved(INK_SIZE) // frame.POOLING_SIZE) // frame.POOLING_SIZE
+    sizes.convolved(sizes.convolved(INK_SIZE) // sizes.POOLING_SIZE) // sizes.POOLING_SIZE
 )
-_UNPADDED_FEATURES = frame.C3_MAPS * _UNPADDED_SIZE**2  # 256
+_UNPADDED_FEATURES = sizes.C3_MAPS * _UNPADDED_SIZE**2  # 256
 
 
 def _take_bias(weight: str, units: int, left: dict[str, Shape]) -> str:

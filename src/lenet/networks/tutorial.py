@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from lenet.networks import frame
+from lenet.networks import frame, plans, sizes
 
 
 class Tutorial(frame.LeNet):
@@ -18,15 +18,15 @@ class Tutorial(frame.LeNet):
     name = "tutorial"
 
     def __init__(self, num_classes: int = 10) -> None:
-        super().__init__(num_classes, {})
+        super().__init__(plans.tutorial(num_classes))
         self.squash = nn.Sigmoid()
-        self.c1 = nn.Conv2d(1, frame.C1_MAPS, frame.KERNEL_SIZE)
-        self.s2 = nn.AvgPool2d(frame.POOLING_SIZE)
-        self.c3 = nn.Conv2d(frame.C1_MAPS, frame.C3_MAPS, frame.KERNEL_SIZE)
-        self.s4 = nn.AvgPool2d(frame.POOLING_SIZE)
-        self.c5 = nn.Linear(frame.S4_FEATURES, frame.C5_UNITS)
-        self.f6 = nn.Linear(frame.C5_UNITS, frame.F6_UNITS)
-        self.output = nn.Linear(frame.F6_UNITS, num_classes)
+        self.c1 = nn.Conv2d(1, sizes.C1_MAPS, sizes.KERNEL_SIZE)
+        self.s2 = nn.AvgPool2d(sizes.POOLING_SIZE)
+        self.c3 = nn.Conv2d(sizes.C1_MAPS, sizes.C3_MAPS, sizes.KERNEL_SIZE)
+        self.s4 = nn.AvgPool2d(sizes.POOLING_SIZE)
+        self.c5 = nn.Linear(sizes.S4_FEATURES, sizes.C5_UNITS)
+        self.f6 = nn.Linear(sizes.C5_UNITS, sizes.F6_UNITS)
+        self.output = nn.Linear(sizes.F6_UNITS, num_classes)
 
     def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """(N, 1, 32, 32) → (N, classes), layer by layer."""
@@ -69,9 +69,6 @@ class LeNet5(nn.Module):
         scores: Tensor = self.classifier(torch.flatten(self.features(images), 1))
         return scores
 
-
-ARTICLE_OPTIONS = {"activation": "sigmoid", "pooling": "average"}
-"""What the `Modern` network would be told to compute the same."""
 
 _ARTICLE_LAYERS = {
     "features.0": "c1",

@@ -88,12 +88,12 @@ class ExperimentState:
 
 def save_state(path: Path, state: ExperimentState) -> None:
     """Write the state, atomically."""
-    tensors = {
-        name: torch.stack([network.get_parameter(name).detach() for network in state.networks])
+    arrays = {
+        name: np.stack([network.get_parameter(name).detach().numpy() for network in state.networks])
         for name, _ in state.networks[0].named_parameters()
     }
     for name in _MEASURED:
-        tensors[f"measured.{name}"] = torch.from_numpy(getattr(state, name))
+        arrays[f"measured.{name}"] = getattr(state, name)
     about = {
         "experiment": _identity(state.experiment),
         "data": state.data,
@@ -102,7 +102,7 @@ def save_state(path: Path, state: ExperimentState) -> None:
         "made_on": state.made_on,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, pack(tensors, about))
+    write_atomic(path, pack(arrays, about))
 
 
 def _identity(experiment: Experiment) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def load_state(path: Path, experiment: Experiment, data: str) -> ExperimentState
     if not path.exists():
         return state
     try:
-        tensors, about = unpack(read_bounded(path, experiment.seeds), str(path))
+        arrays, about = unpack(read_bounded(path, experiment.seeds), str(path))
         expected = _identity(experiment)
         changed = [key for key in expected if about["experiment"].get(key) != expected[key]]
         if about["data"] != data:
@@ -136,11 +136,11 @@ def load_state(path: Path, experiment: Experiment, data: str) -> ExperimentState
                 f"remove it or take another folder"
             )
         for name, _ in state.networks[0].named_parameters():
-            for network, weight in zip(state.networks, tensors[name], strict=True):
+            for network, weight in zip(state.networks, arrays[name], strict=True):
                 with torch.no_grad():
-                    network.get_parameter(name).copy_(weight)
+                    network.get_parameter(name).copy_(torch.from_numpy(weight.copy()))
         state.train_error, state.test_error, state.rates = (
-            tensors[f"measured.{name}"].numpy() for name in _MEASURED
+            arrays[f"measured.{name}"].copy() for name in _MEASURED
         )
         state.patterns, state.seconds = about["patterns"], about["seconds"]
         state.made_on = about["made_on"]

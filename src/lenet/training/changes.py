@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from lenet.data.distortions import Distortions
 from lenet.errors import InputError, SettingError, suggestion
-from lenet.networks import NETWORKS, list_options
+from lenet.networks.plans import PLANS, list_options
 from lenet.training.recipes import Recipe
 
 _DISTORTIONS, _NETWORK = "distortions", "network"
@@ -54,7 +54,7 @@ def find_name(name: str, network: str) -> str:
     if found:
         raise InputError(f"{name!r} may be {' or '.join(found)}: give the whole name")
     short = [full.rpartition(".")[2] for full in known]
-    others = [o for o in NETWORKS if wanted.removeprefix(f"{_NETWORK}.") in list_options(o)]
+    others = [o for o in PLANS if wanted.removeprefix(f"{_NETWORK}.") in list_options(o)]
     hint = (
         f"; network {' or '.join(others)} has it"
         if others

@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.errors import CheckpointError, RunError
 from lenet.files import write_atomic
@@ -28,7 +30,8 @@ def write_state(folder: Path, state: State) -> None:
         "history": [*map(_values, state.history)],
         "best_epoch": state.best_epoch,
     }
-    data = pack(state.tensors, about)
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.tensors.items()}
+    data = pack(arrays, about)
     newest = {
         "file": f"epoch-{state.epoch:06d}.safetensors",
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -66,7 +69,8 @@ def read_state(folder: Path) -> State | None:
         with contextlib.suppress(CheckpointError, KeyError, TypeError):
             data = read_bounded(folder / Path(entry["file"]).name)
             if hashlib.sha256(data).hexdigest() == entry["sha256"]:
-                tensors, about = unpack(data, entry["file"])
+                arrays, about = unpack(data, entry["file"])
+                tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
                 history = tuple(map(_epoch, about["history"]))
                 return State(history, about["best_epoch"], tensors)
     if entries:
