@@ -4,6 +4,7 @@ import io
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -299,8 +300,9 @@ class TestMistakes:
 def test_filters_show_every_kernel_that_is_there(name, kernels):
     network = trained(name)
     figure = draw_filters(network)
-    assert sum(len(axes.images) for axes in figure.axes) == 6 + kernels
-    first = figure.axes[0].images[0].get_array()
+    # and the colours of two scales
+    assert sum(len(axes.images) for axes in figure.axes) == 6 + kernels + 2
+    first = figure.axes[1].images[0].get_array()
     assert np.array_equal(first, network.c1.weight.detach().numpy()[0, 0])
     pixels(figure)
 
@@ -317,13 +319,41 @@ def test_explain(name, classes):
     figure = draw_explanation(explanation, checkpoint.network)
     said = texts(figure)
     for part in (
-        "The picture", "What the network saw", "C1: 6 maps of 28 × 28", "C3: 16 maps of 10 × 10",
-        "F6 as 7 × 12" if name == "lecun1998" else "F6: 84 features",
+        "The picture", "What the network saw", "C1: 6 maps of 28 × 28", "S2: 6 maps of 14 × 14",
+        "C3: 16 maps of 10 × 10", "S4: 16 maps of 5 × 5", "C5: 120 features",
+        "F6 as 7 × 12" if name == "lecun1998" else "F6: 84 features", f"Output: {classes} scores",
     ):  # fmt: skip
         assert part in said
     if explanation.prediction.doubts:
         assert "Why it doubts" in said
-    # Picture, ink, six and sixteen maps, F6; for the 1998 network also the two nearest codes.
-    expected = 1 + 1 + 6 + 16 + 1 + (2 if name == "lecun1998" else 0)
-    assert sum(len(axes.images) for axes in figure.axes) == expected
+    # Picture, ink, maps and features of seven layers; for 1998 also the two nearest codes.
+    expected = 1 + 1 + 2 * (6 + 16) + 1 + 1 + 1 + (2 if name == "lecun1998" else 0)
+    legends = 6 if name == "lecun1998" else 7
+    assert sum(len(axes.images) for axes in figure.axes) == expected + legends
+    for layer, values in explanation.activations.items():
+        assert any(_shows(axes, values) for axes in figure.axes), layer
     pixels(figure)
+
+
+def _shows(axes, values):
+    """Whether the axes show a layer's last map, or all the values of a layer that has no maps."""
+    wanted = values[-1] if values.size > 120 else values
+    shown = [image.get_array() for image in axes.images]
+    return any(
+        one.size == wanted.size and np.allclose(one.ravel(), wanted.ravel()) for one in shown
+    )
+
+
+@pytest.mark.parametrize("name", ["modern", "lecun1998"])
+def test_no_number_of_an_explanation_lies_on_a_bar(name):
+    """Of a bar that is full, the number, drawn as wide as numbers get, begins behind its end."""
+    checkpoint = Checkpoint(trained(name), Preprocessing("digit"), tuple("0123456789"))
+    explanation = Classifier(checkpoint, engine="torch").explain(np.full((60, 90), 230, np.uint8))
+    sure = np.eye(10, dtype=np.float32)[3]
+    figure = draw_explanation(replace(explanation, probabilities=sure), checkpoint.network)
+    figure.draw_without_rendering()
+    (axes,) = [axes for axes in figure.axes if axes.patches and len(axes.patches) == 20]
+    (number,) = [text for text in axes.texts if text.get_text() == "> 99.9 %"]
+    end = max(bar.get_window_extent().x1 for bar in axes.patches)
+    assert number.get_window_extent().x0 > end
+    assert not [text for text in axes.texts if text.get_text() in ("0.0 %", "100.0 %")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec as Spec
 from matplotlib.patches import Rectangle
@@ -25,37 +25,40 @@ from lenet.figures.style import (
     heading,
     new_figure,
     styled,
+    text_on,
 )
 from lenet.figures.text import cautious_percent, short
 from lenet.networks.codes import COLUMNS, ROWS
 from lenet.networks.frame import LeNet
 from lenet.networks.layers import RadialBasisOutput, ScaledTanh, TableConvolution
 
-_POSITIVE = LinearSegmentedColormap.from_list("positive", ["#ffffff", "#7da7f7", "#172554"])
+_POSITIVE = ListedColormap(SIGNED(np.linspace(0.5, 1, 128)), "positive")
+_NAMED = 12
+"""Classes up to which each score has its name and number written on it."""
 
 
 @styled
 def draw_filters(network: LeNet) -> Figure:
     """The 5×5 kernels of C1, and those of C3 in the order of the paper's Table I."""
     first, kernels, linked = _kernels(network)
-    figure = new_figure(4.75)
-    top = heading(
+    figure = new_figure(5.35)
+    heading(
         figure,
         f"{len(first)} kernels of C1, {int(linked.sum())} of C3",
-        "Red adds, blue takes away. C3: columns are its maps, rows the S2 maps they see.",
+        "Red adds, blue takes away. That most of them look like noise says nothing against them.",
     )
-    rows = kernels.shape[1]
-    grid = figure.add_gridspec(
-        2, 1, left=0.06, right=0.98, top=1 - top, bottom=0.03, height_ratios=(1.05, 2.5), hspace=0.1
-    )
-    upper = grid[0].subgridspec(1, len(first), wspace=0.12)
     limit = np.abs(first).max() or 1.0
+    place = _part(figure, f"C1: {len(first)} kernels", 0.82, 1.0, 0.06)
+    _legend(figure, 0.82, np.array([-limit, limit]))
+    upper = place.subgridspec(1, len(first), wspace=0.12)
     for i, kernel in enumerate(first):
-        axes = figure.add_subplot(upper[i])
-        draw_picture(axes, kernel, SIGNED, -limit, limit)
-        axes.set_title(f"C1 {i}" if i == 0 else f"{i}", size=8, color=MUTED, pad=3)
-    lower = grid[1].subgridspec(rows, len(kernels), wspace=0.16, hspace=0.16)
+        draw_picture(figure.add_subplot(upper[i]), kernel, SIGNED, -limit, limit)
     limit = np.abs(kernels).max() or 1.0
+    rows = kernels.shape[1]
+    _title(figure, "C3: columns are its maps, rows the S2 maps they see", 2.3, 0.06)
+    place = _part(figure, "", 2.45, 2.6, 0.06)  # room for the numbers of the columns
+    _legend(figure, 2.3, np.array([-limit, limit]))
+    lower = place.subgridspec(rows, len(kernels), wspace=0.16, hspace=0.16)
     for out in range(len(kernels)):
         for into in range(rows):
             axes = figure.add_subplot(lower[into, out])
@@ -114,7 +117,7 @@ def draw_explanation(explanation: Explanation, network: LeNet) -> Figure:
         for doubt in explanation.prediction.doubts
         for line in textwrap.wrap(f"• {doubt.sentence}", 96)
     ]
-    below = 7.2 if codes is None else 8.1  # where the doubts begin, in inches
+    below = 10.3 if codes is None else 11.2  # where the doubts begin, in inches
     figure = new_figure(below + 0.35 + 0.18 * len(doubts))
     others = ", ".join(
         f"{short(class_names[i], 16)} {cautious_percent(probabilities[i])}" for i in order[1:3]
@@ -122,7 +125,7 @@ def draw_explanation(explanation: Explanation, network: LeNet) -> Figure:
     heading(
         figure,
         f"{short(class_names[best], 30)}  {cautious_percent(probabilities[best])}",
-        f"then {others}",
+        f"then {others}. In the layers, red is above zero, blue below.",
     )
 
     axes = figure.add_subplot(_part(figure, "The picture", 0.82, 1.95, 0.02, 0.3))
@@ -142,17 +145,23 @@ def draw_explanation(explanation: Explanation, network: LeNet) -> Figure:
     distances = None if codes is None else -explanation.activations["output"]
     _bars(axes, shown, best, probabilities, class_names, distances)
 
-    for name, rows, top, height in (("c1", 1, 3.16, 1.0), ("c3", 2, 4.56, 1.5)):
-        maps = explanation.activations[name]
+    layers = explanation.activations
+    top = 3.16
+    for name, rows, height in (("c1", 1, 1.0), ("s2", 1, 0.5), ("c3", 2, 1.5), ("s4", 1, 0.36)):
+        maps = layers[name]
         title = f"{name.upper()}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
+        _legend(figure, top, maps)
         _maps(figure, _part(figure, title, top, height), maps, rows)
-    f6 = explanation.activations["f6"]
+        top += height + 0.4
+    _strip(figure, "C5", top, layers["c5"], 3)
+    top += 0.73
     if codes is None:
-        axes = figure.add_subplot(_part(figure, f"F6: {len(f6)} features", 6.48, 0.3))
-        draw_picture(axes, f6.reshape(2, -1), *_scale(f6))
-        axes.set_aspect("auto")
+        _strip(figure, "F6", top, layers["f6"], 2)
+        top += 0.7
     else:
-        _codes(figure, f6, codes, class_names, order)
+        _codes(figure, top, layers["f6"], codes, class_names, order)
+        top += 1.6
+    _output(figure, top, layers["output"], class_names)
     _title(figure, "Why it doubts" if doubts else "No reason to doubt", below)
     top = 1 - (below + 0.24) / figure.get_figheight()
     figure.text(0.02, top, "\n".join(doubts), size=9, va="top", linespacing=1.4)
@@ -176,6 +185,53 @@ def _part(
     )[0]
 
 
+def _legend(figure: Figure, top: float, values: NDArray[np.floating[Any]]) -> None:
+    """The colours of a layer and the values at their ends, to the right of its title."""
+    colours, low, high = _scale(values)
+    inches = figure.get_figheight()
+    axes = figure.add_axes((0.78, 1 - (top + 0.15) / inches, 0.14, 0.1 / inches))
+    ramp = np.linspace(low, high, 64)[None]
+    draw_picture(axes, ramp, colours, low, high)
+    axes.set_aspect("auto")
+    for x, value, side in ((-0.06, low, "right"), (1.06, high, "left")):
+        axes.text(
+            x, 0.5, _number(value), transform=axes.transAxes, ha=side,
+            va="center", size=8, color=MUTED,
+        )  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:.{1 if abs(value) >= 100 else 2}f}".replace("-", "−")
+
+
+def _strip(
+    figure: Figure, name: str, top: float, values: NDArray[np.floating[Any]], rows: int
+) -> None:
+    """A layer without a plane of its own, value by value in reading order."""
+    _legend(figure, top, values)
+    place = _part(figure, f"{name}: {values.size} features", top, 0.11 * rows + 0.05)
+    axes = figure.add_subplot(place)
+    draw_picture(axes, values.reshape(rows, -1), *_scale(values))
+    axes.set_aspect("auto")
+
+
+def _output(
+    figure: Figure, top: float, scores: NDArray[np.floating[Any]], class_names: Sequence[str]
+) -> None:
+    """The scores that the probabilities are made of, each with its class's name where it fits."""
+    _legend(figure, top, scores)
+    axes = figure.add_subplot(_part(figure, f"Output: {len(scores)} scores", top, 0.36))
+    colours, low, high = _scale(scores)
+    draw_picture(axes, scores[None], colours, low, high)
+    axes.set_aspect("auto")
+    if len(scores) > _NAMED:
+        return
+    for i, score in enumerate(scores):
+        text = f"{short(class_names[i], 7)}\n{_number(score)}"
+        ink = text_on(colours((score - low) / (high - low)))
+        axes.text(i + 0.5, 0.5, text, ha="center", va="center", size=7.5, color=ink)
+
+
 def _bars(
     axes: Axes,
     shown: NDArray[np.int64],
@@ -190,7 +246,7 @@ def _bars(
     axes.set_axis_off()
     names = [short(class_names[i], 12) for i in shown]
     start = 0.04 + 0.037 * max(len(name) for name in names)
-    room = (0.8 if distances is None else 0.64) - start
+    room = (0.74 if distances is None else 0.54) - start
     for row, (i, name) in enumerate(zip(shown, names, strict=True)):
         colour = VALIDATION if i == best else TRAIN
         weight = "bold" if i == best else "normal"
@@ -198,7 +254,7 @@ def _bars(
         axes.barh(row, room, left=start, color=PAPER, height=0.62)
         axes.barh(row, room * probabilities[i], left=start, color=colour, height=0.62)
         number = cautious_percent(probabilities[i])
-        axes.text(start + room + 0.2, row, number, ha="right", va="center", size=8, weight=weight)
+        axes.text(start + room + 0.26, row, number, ha="right", va="center", size=8, weight=weight)
         if distances is not None:
             text = f"{distances[i]:.1f}"
             axes.text(1, row, text, ha="right", va="center", size=8, color=MUTED, weight=weight)
@@ -216,6 +272,7 @@ def _maps(figure: Figure, place: Spec, maps: NDArray[np.floating[Any]], rows: in
 
 def _codes(
     figure: Figure,
+    top: float,
     f6: NDArray[np.floating[Any]],
     codes: NDArray[np.floating[Any]],
     class_names: Sequence[str],
@@ -227,7 +284,7 @@ def _codes(
         shown.append((f"{title}: {short(class_names[label], 8)}", codes[label]))
     for place, (title, values) in enumerate(shown):
         left = 0.02 + 0.33 * place
-        axes = figure.add_subplot(_part(figure, title, 6.48, 1.2, left, left + 0.3))
+        axes = figure.add_subplot(_part(figure, title, top, 1.2, left, left + 0.3))
         # (84,) → (12, 7), row by row as the codes are
         dots = np.reshape(values, (ROWS, COLUMNS))
         draw_picture(axes, dots, SIGNED, -ScaledTanh.amplitude, ScaledTanh.amplitude)
@@ -235,7 +292,7 @@ def _codes(
 
 
 def _scale(values: NDArray[np.floating[Any]]) -> tuple[Colormap, float, float]:
-    """A colour map and its range: white is zero when there are signs, the smallest value if not."""
+    """A colour map and its range: white is zero where there are signs, else the smallest value."""
     low, high = float(values.min()), float(values.max())
     if low < 0:
         limit = max(-low, high)
