@@ -107,7 +107,7 @@ def picture_folder(**classes):
 @pytest.mark.parametrize(
     ("classes", "says"),
     [
-        ({"only": 5}, "1 class folder"),
+        ({"only": 5}, "1 class; 2 to"),
         ({"full": 5, "hollow": 0}, "empty"),
         ({}, "neither a data set"),
         ({"a": 1, "b": 1}, "too small"),
@@ -118,10 +118,10 @@ def test_folders_of_pictures(refused, classes, says):
     refused("train", "--data", "pictures", says=says)
 
 
-def test_a_folder_with_something_else_in_it(refused):
+def test_a_folder_with_a_damaged_picture_in_it(refused):
     picture_folder(a=5, b=5)
-    Path("pictures", "b", "notes.txt").write_text("no picture")
-    refused("train", "--data", "pictures", says="notes.txt")
+    Path("pictures", "b", "notes.png").write_text("no picture")
+    refused("train", "--data", "pictures", says="notes.png")
 
 
 # Pictures -----------------------------------------------------------------------------------------

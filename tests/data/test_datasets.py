@@ -74,10 +74,25 @@ def test_the_validation_fraction_is_obeyed(fraction, size, digits):
     assert set(splits.train.labels) == set(range(10))
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, True, 1.5, -1, float("nan"), float("inf")])
 def test_impossible_fractions_are_refused(fraction):
     with pytest.raises(DataError, match="fraction from 0 to below 1"):
         load_dataset("digits", validation=fraction)
+
+
+def test_validation_may_be_a_number_of_images(digits):
+    splits = load_dataset("digits", validation=100)
+    assert (len(splits.train), len(splits.validation)) == (1338, 100)
+    with pytest.raises(DataError, match="1,438 images of the 1,438 there are to learn from"):
+        load_dataset("digits", validation=1438)
+
+
+def test_a_named_data_set_is_ink_already(digits):
+    assert load_dataset("digits", preparation="digit").sha256 == digits.sha256
+    with pytest.raises(DataError, match="of preparation digit; leave garment out"):
+        load_dataset("digits", preparation="garment")
+    with pytest.raises(DataError, match="'crop' is unknown; use one of auto, digit"):
+        load_dataset("digits", preparation="crop")
 
 
 def test_mnist_is_the_published_one(mnist):
@@ -110,13 +125,3 @@ def test_researchers_may_train_on_all_of_mnist(mnist):
 def test_no_folder_is_one_clear_error(name):
     with pytest.raises(DataError):
         load_dataset(name)
-
-
-def test_validation_may_be_a_number_of_images():
-    assert len(load_dataset("digits", validation=100).validation) == 100
-    assert len(load_dataset("digits", validation=0).validation) == 0
-    with pytest.raises(DataError, match="hold out fewer"):
-        load_dataset("digits", validation=10_000)
-    for wrong in (-1, 1.5, True):
-        with pytest.raises(DataError, match="a fraction from 0 to below 1, or a whole number"):
-            load_dataset("digits", validation=wrong)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lenet import checkpoints
 from lenet.checkpoints import load_checkpoint
@@ -327,6 +328,37 @@ def test_other_data_than_it_began_with_are_refused(begun, monkeypatch):
     )
     with pytest.raises(RunError, match="no longer the data set"):
         open_run(begun.folder)
+
+
+def test_a_run_goes_on_when_its_folder_of_pictures_has_moved(tmp_path, engine):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for i in range(30):
+            file = tmp_path / "here" / name / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture = np.full((60, 90), 230, np.uint8)
+            picture[10:30, 20:35] = rng.integers(0, 90, (20, 15))
+            Image.fromarray(picture).save(file)
+    (tmp_path / "here" / "a" / "bad.png").write_bytes(b"no picture")
+    run = create_run(
+        tmp_path / "here",
+        "modern",
+        RECIPE,
+        preparation="garment",
+        skip_damaged=True,
+        out=tmp_path / "runs",
+        engine=engine,
+    )
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(RunError, match=r"here is gone, the data set that .* --data FOLDER"):
+        open_run(run.folder)
+    with pytest.raises(RunError, match="digits is not the data set that"):
+        open_run(run.folder, data="digits")
+    again = open_run(run.folder, data=tmp_path / "there")
+    assert again.splits.preparation == "garment"
+    assert again.splits.sha256 == run.splits.sha256
+    assert np.array_equal(again.splits.train.images, run.splits.train.images)
+    assert again.source == str(tmp_path / "there")
 
 
 def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch, engine):

@@ -93,7 +93,9 @@ def _load_data(data: str | None, weights: str, checkpoint: "Checkpoint") -> "Spl
         data = (checkpoint.metadata.get("data") or {}).get("name")
         if data not in DATASETS:
             raise InputError(f"{weights} does not say which data set it is for; give --data")
-    splits = load_dataset(data)
+    # A folder's pictures are prepared as the weights' own were; a named set is ink already.
+    own = "auto" if data in DATASETS else checkpoint.preprocessing.preparation
+    splits = load_dataset(data, preparation=own)
     if splits.class_names != checkpoint.class_names:
         raise InputError(
             f"{weights} tells {', '.join(checkpoint.class_names[:12])} apart, "

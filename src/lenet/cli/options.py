@@ -13,6 +13,7 @@ NETWORKS = ("tutorial", "modern", "lecun1998")
 ENGINES = ("auto", "numpy", "fused", "torch")
 TRAINING_ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
+PREPARATIONS = ("auto", "digit", "garment", "plain")
 RECIPES = (
     *("article", "tuned", "tuned-small", "digit", "garment", "plain"),
     *("digit-small", "garment-small", "plain-small", "minibatch", "minibatch-small"),
@@ -77,6 +78,17 @@ Scorer = Annotated[
     str, choice("--engine", ENGINES, "What computes: NumPy at once, ours compiled, or torch.")
 ]
 Device = Annotated[str, choice("--device", DEVICES, "Where torch computes.")]
+Preparation = Annotated[
+    str,
+    choice(
+        "--preparation",
+        PREPARATIONS,
+        "How pictures of a folder become 28×28: cropped as a digit or as a garment, or whole.",
+    ),
+]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Leave out pictures that cannot be read.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

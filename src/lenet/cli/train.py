@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,8 @@ from lenet.cli.options import (
     Device,
     Engine,
     Json,
+    Preparation,
+    SkipDamaged,
     choice,
     completed,
     dataset_names,
@@ -24,6 +26,7 @@ from lenet.errors import InputError
 from lenet.figures.text import duration, percent, percents
 
 if TYPE_CHECKING:
+    from lenet.data.preprocessing import Wish
     from lenet.training.run import Run
 
 
@@ -79,6 +82,8 @@ def train(
             metavar="NAME=VALUE",
         ),
     ] = None,
+    preparation: Preparation = "auto",
+    skip_damaged: SkipDamaged = False,
     engine: Engine = "auto",
     device: Device = "auto",
     out: Annotated[
@@ -107,7 +112,11 @@ def train(
         progress.wait(f"reading {data if resume is None else resume}")
         if resume is not None:
             chosen = was_given(context, "engine") or was_given(context, "device")
-            run = runs.open_run(resume, engine=select_engine(engine, device) if chosen else None)
+            run = runs.open_run(
+                resume,
+                data=data if was_given(context, "data") else None,
+                engine=select_engine(engine, device) if chosen else None,
+            )
         else:
             flags = {
                 "epochs": epochs,
@@ -123,6 +132,8 @@ def train(
                     network,
                     recipe,
                     validation=None if validation is None else read_amount(validation),
+                    preparation=cast("Wish", preparation),
+                    skip_damaged=skip_damaged,
                     changes=changes,
                     out=out,
                     name=name,
@@ -138,8 +149,8 @@ def train(
 
 
 def _refuse_other_settings(context: typer.Context, resume: Path) -> None:
-    """A resumed run may change its engine, and nothing that decides its weights."""
-    allowed = {"resume", "engine", "device", "as_json"}
+    """A resumed run may change its engine and find its data elsewhere; all else is as it was."""
+    allowed = {"resume", "data", "engine", "device", "as_json"}
     given = [
         option.opts[0]
         for option in context.command.params
@@ -160,6 +171,8 @@ def _finish(run: "Run", progress: Progress) -> "Run":
         f"{run.splits.name}: {len(run.splits.train):,} train, {len(run.splits.validation):,} "
         f"validation, {len(run.splits.test):,} test images of {len(run.splits.class_names)} classes"
     )
+    for remark in run.splits.remarks:
+        progress.say(remark)
     progress.say(f"{run.network.name}, recipe {run.recipe.name}, seed {run.recipe.seed}")
     progress.say(run.engine.notice)
     progress.say(f"run folder {run.folder}")

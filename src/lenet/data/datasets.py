@@ -1,20 +1,24 @@
 """A name or a folder of pictures becomes a data set in memory: train, validation and test."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet.data.catalogue import DATASETS, VALIDATION_FRACTION, Dataset
+from lenet.data.choice import Choice, choose_preparation
 from lenet.data.digits import load_digits
 from lenet.data.downloads import read_files
 from lenet.data.drawn.handwriting import draw_digits
-from lenet.data.folders import find_parts, read_parts
 from lenet.data.idx import read_idx
-from lenet.data.preprocessing import Preparation
-from lenet.data.splits import Split, Splits, digest, hold_out
+from lenet.data.layouts import find_source
+from lenet.data.layouts.source import Source, several
+from lenet.data.preprocessing import PREPARATIONS, Preparation, Wish
+from lenet.data.reading import read_part
+from lenet.data.remarks import remark_on
+from lenet.data.splits import Split, Splits, digest, draw_held_out, hold_out, take
 from lenet.errors import DataError, suggestion
 
 TEST_FRACTION = 0.2
@@ -25,7 +29,12 @@ _TEST_SEED = 1998  # which images test is not for the user's seed to choose
 
 
 def load_dataset(
-    name_or_folder: str | Path, *, validation: int | float | None = None, seed: int = 0
+    name_or_folder: str | Path,
+    *,
+    validation: int | float | None = None,
+    seed: int = 0,
+    preparation: Wish = "auto",
+    skip_damaged: bool = False,
 ) -> Splits:
     """Load a data set into memory and split it.
 
@@ -41,10 +50,17 @@ def load_dataset(
     seed : int
         Which training images are held out. The test part never depends on it: it is the published
         one, the folder's own, or a fixed stratified fifth when neither exists.
+    preparation : {"auto", "digit", "garment", "plain"}
+        How pictures of a folder become 28×28 ink, as `lenet.data.ink.to_ink` describes. `auto`
+        looks at pictures of the training part and crops to the object where that is reliable and
+        helps. A data set with a name is ink already, and takes its own only.
+    skip_damaged : bool
+        Leave out pictures that cannot be read, instead of refusing them all by name.
 
     Returns
     -------
     splits : Splits
+        Its remarks say what was chosen, passed over and left out, and what to beware of.
 
     Raises
     ------
@@ -60,12 +76,25 @@ def load_dataset(
     """
     if validation is not None:
         _check_amount(validation)
+    if preparation not in ("auto", *PREPARATIONS):
+        known = ", ".join(("auto", *PREPARATIONS))
+        raise DataError(f"preparation {preparation!r} is unknown; use one of {known}")
     if not isinstance(name_or_folder, Path) and name_or_folder in DATASETS:
         dataset = DATASETS[name_or_folder]
+        if preparation not in ("auto", dataset.preparation):
+            raise DataError(
+                f"{dataset.name} is ink already, of preparation {dataset.preparation}; "
+                f"leave {preparation} out"
+            )
         splits = _load_known(dataset, validation, seed)
         return _add_drawn(splits, dataset.n_drawn) if dataset.n_drawn else splits
     try:
-        return _load_folder(_existing_folder(name_or_folder), validation, seed)
+        folder = _existing_folder(name_or_folder)
+        source = find_source(folder)
+        if validation is not None and "validation" in source.parts:
+            raise DataError(f"{folder} has its own validation part; leave validation out")
+        fraction = VALIDATION_FRACTION if validation is None else validation
+        return _load_source(folder, source, fraction, seed, preparation, skip_damaged)
     except OSError as error:
         raise DataError(f"{name_or_folder} cannot be read: {error.strerror}") from error
 
@@ -80,17 +109,27 @@ def _check_amount(validation: int | float) -> None:
         )
 
 
-def _load_known(dataset: Dataset, validation: float | None, seed: int) -> Splits:
+def _load_known(dataset: Dataset, validation: int | float | None, seed: int) -> Splits:
     if dataset.files:
         images, labels, test_images, test_labels = map(read_idx, read_files(dataset))
-        parts = {
-            "train": Split(images, labels.astype(np.int64)),
-            "test": Split(test_images, test_labels.astype(np.int64)),
-        }
+        train = Split(images, labels.astype(np.int64))
+        test = Split(test_images, test_labels.astype(np.int64))
+        sha256 = digest(train, test)
     else:
-        parts = {"train": load_digits()}
+        whole = load_digits()
+        train, test = hold_out(whole, TEST_FRACTION, _TEST_SEED)
+        sha256 = digest(whole)
     amount = dataset.validation if validation is None else validation
-    return _complete(dataset.name, parts, amount, seed, dataset.class_names, dataset.preparation)
+    train, held_out = _hold_out_validation(train, amount, seed)
+    return Splits(
+        name=dataset.name,
+        train=train,
+        validation=held_out,
+        test=test,
+        class_names=dataset.class_names,
+        preparation=dataset.preparation,
+        sha256=sha256,
+    )
 
 
 def _add_drawn(splits: Splits, count: int) -> Splits:
@@ -103,18 +142,13 @@ def _add_drawn(splits: Splits, count: int) -> Splits:
     return replace(splits, train=both, sha256=together)
 
 
-def _load_folder(folder: Path, validation: float | None, seed: int) -> Splits:
-    folders = find_parts(folder)
-    if validation is not None and "validation" in folders:
-        raise DataError(f"{folder} has its own validation part; leave validation out")
-    class_names, parts = read_parts(folders)
-    fraction = VALIDATION_FRACTION if validation is None else validation
-    splits = _complete(folder.resolve().name, parts, fraction, seed, class_names, "plain")
-    if fraction and not len(splits.validation):
-        raise DataError(f"{folder} is too small to hold out a validation part: add pictures")
-    if not len(splits.test):
-        raise DataError(f"{folder} is too small to hold out a test part: add pictures")
-    return splits
+def _hold_out_validation(train: Split, amount: int | float, seed: int) -> tuple[Split, Split]:
+    if amount >= len(train):
+        raise DataError(
+            f"validation is {amount:,} images of the {len(train):,} there are to learn from; "
+            f"hold out fewer"
+        )
+    return hold_out(train, amount, seed)
 
 
 def _existing_folder(name_or_folder: str | Path) -> Path:
@@ -127,35 +161,80 @@ def _existing_folder(name_or_folder: str | Path) -> Path:
     )
 
 
-def _complete(
-    name: str,
-    parts: Mapping[str, Split],
+def _load_source(
+    folder: Path,
+    source: Source,
     validation: int | float,
     seed: int,
-    class_names: tuple[str, ...],
-    preparation: Preparation,
+    preparation: Wish,
+    skip_damaged: bool,
 ) -> Splits:
-    """Hold out of the training part what a data set does not bring: first test, then validation."""
-    train = parts["train"]
-    if "test" in parts:
-        test = parts["test"]
-    else:
-        train, test = hold_out(train, TEST_FRACTION, _TEST_SEED)
-    if "validation" in parts:
-        held_out = parts["validation"]
-    else:
-        if validation >= len(train):
-            raise DataError(
-                f"validation is {validation:,} images of the {len(train):,} there are to learn "
-                f"from; hold out fewer"
-            )
-        train, held_out = hold_out(train, validation, seed)
-    return Splits(
-        name=name,
-        train=train,
-        validation=held_out,
-        test=test,
-        class_names=class_names,
-        preparation=preparation,
-        sha256=digest(*parts.values()),
+    """Choose how pictures are prepared, read them, hold out what the source does not bring."""
+    train = source.parts["train"]
+    # Drawn from the list, before a picture is read: neither a damaged picture nor the choice of the
+    # preparation may move what test is.
+    tested = np.zeros(len(train), bool)
+    if "test" not in source.parts:
+        tested = draw_held_out(train.labels, TEST_FRACTION, _TEST_SEED)
+    choice = (
+        Choice(preparation, "")
+        if preparation != "auto"
+        else choose_preparation(train, np.flatnonzero(~tested))
     )
+    parts, sound, damage = _read(folder, source, choice.preparation, skip_damaged)
+    sha256 = digest(*parts.values())
+    if "test" not in parts:
+        tested = tested[sound]
+        parts |= {"test": take(parts["train"], tested), "train": take(parts["train"], ~tested)}
+    if "validation" not in parts:
+        parts["train"], parts["validation"] = _hold_out_validation(parts["train"], validation, seed)
+    wanted = ("validation", "test") if validation else ("test",)
+    for name in wanted:
+        if not len(parts[name]):
+            raise DataError(f"{folder} is too small to hold out a {name} part: add pictures")
+    loaded = Splits(
+        name=folder.resolve().name,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        class_names=source.class_names,
+        preparation=choice.preparation,
+        sha256=sha256,
+    )
+    remarks = (*source.remarks, choice.reason, damage, *remark_on(loaded))
+    return replace(loaded, remarks=tuple(filter(None, remarks)))
+
+
+def _read(
+    folder: Path, source: Source, preparation: Preparation, skip_damaged: bool
+) -> tuple[dict[str, Split], NDArray[np.bool_], str]:
+    """Every part's pictures as ink.
+
+    Returns
+    -------
+    parts : dict of str to Split
+        Without what cannot be read.
+    sound : (N,) bool
+        Which pictures of the training part can be.
+    damage : str
+        A remark about the others; empty when there are none.
+    """
+    read = {name: read_part(part, preparation) for name, part in source.parts.items()}
+    failures = [failure for _, each in read.values() for failure in each if failure]
+    n_pictures = sum(map(len, source.parts.values()))
+    damage = f"{len(failures)} of {n_pictures} pictures cannot be read"
+    if failures and not skip_damaged:
+        raise DataError(
+            f"{damage}: {several(failures)}; remove them, or leave them out with --skip-damaged "
+            "(skip_damaged=True)"
+        )
+    parts, sound = {}, {}
+    for name, (ink, each) in read.items():
+        sound[name] = np.array([not failure for failure in each], bool)
+        parts[name] = take(Split(ink, source.parts[name].labels), sound[name])
+    counts = np.bincount(parts["train"].labels, minlength=len(source.class_names))
+    if not counts.all():
+        name = source.class_names[int(counts.argmin())]
+        raise DataError(f"{folder}: no picture of {name!r} can be read; replace them")
+    remark = f"{damage} and were left out: {several(failures)}." if failures else ""
+    return parts, sound["train"], remark

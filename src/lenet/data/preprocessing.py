@@ -14,6 +14,8 @@ PADDED_SIZE = INK_SIZE + 2 * BORDER  # 32
 FULL_INK = 255
 
 Preparation = Literal["digit", "garment", "plain"]
+Wish = Preparation | Literal["auto"]
+"""What a user may ask for: one of them, or the one that suits the pictures."""
 PREPARATIONS: tuple[Preparation, ...] = ("digit", "garment", "plain")
 
 

@@ -55,6 +55,8 @@ class Splits:
         How a picture must be prepared to look like these images.
     sha256 : str
         Over the images and labels as read, so that a weight file can say what it was trained on.
+    remarks : tuple of str
+        What was noticed while it was loaded: one sentence each, for people.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Splits:
     class_names: tuple[str, ...]
     preparation: Preparation
     sha256: str
+    remarks: tuple[str, ...] = ()
 
     def part(self, name: str) -> Split:
         """`train`, `validation` or `test`."""
@@ -76,12 +79,35 @@ class Splits:
 def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split]:
     """Part a split in two, stratified.
 
+    Parameters
+    ----------
+    split : Split
+    amount, seed
+        As `draw_held_out`.
+
+    Returns
+    -------
+    kept, held_out : Split
+        Both in the order of `split`.
+    """
+    held = draw_held_out(split.labels, amount, seed)
+    return take(split, ~held), take(split, held)
+
+
+def take(split: Split, chosen: NDArray[np.bool_]) -> Split:
+    """The chosen images of a split, with their labels."""
+    return Split(split.images[chosen], split.labels[chosen])
+
+
+def draw_held_out(labels: NDArray[np.int64], amount: int | float, seed: int) -> NDArray[np.bool_]:
+    """Which images to hold out, stratified; images are not needed to say it.
+
     Every class gives its proportional share, rounded so that the total is exact (largest
     remainders first), and keeps at least one image.
 
     Parameters
     ----------
-    split : Split
+    labels : (N,) int64
     amount : int or float
         A number of images, or a fraction from 0 to below 1; more than none is at least one.
     seed : int
@@ -89,10 +115,8 @@ def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split
 
     Returns
     -------
-    kept, held_out : Split
-        Both in the order of `split`.
+    held : (N,) bool
     """
-    labels = split.labels
     count = round(amount if isinstance(amount, int) else amount * len(labels))
     count = max(count, 1) if amount else 0
     sizes = np.bincount(labels)
@@ -107,10 +131,7 @@ def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split
     order = np.random.default_rng(seed).permutation(len(labels))
     for label, size in enumerate(quota):
         held[order[labels[order] == label][:size]] = True
-    return (
-        Split(split.images[~held], labels[~held]),
-        Split(split.images[held], labels[held]),
-    )
+    return held
 
 
 def digest(*splits: Split) -> str:

@@ -37,7 +37,8 @@ class Run:
     source : str
         The data set's name, or the absolute path of its folder.
     loading : dict
-        What else `lenet.load_dataset` was given: ``validation``.
+        What else `lenet.load_dataset` is to be given to have the same again: ``validation``, and
+        of a folder ``preparation`` and ``skip_damaged``.
     splits : Splits
     network : LeNet
         With the best weights once the run is finished.
@@ -87,7 +88,8 @@ class Run:
         words = ["lenet", "train", "--data", self.source, "--network", self.network.name]
         words += ["--recipe", base.name]
         for name, value in self.loading.items():
-            words += [f"--{name}", str(value)] if value is not None else []
+            if value is not None and value is not False:
+                words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
         for name, value in list_changes(self.recipe, base).items():
             words += _option(name, value)
         for name, value in options.items():

@@ -20,6 +20,8 @@ from lenet.checkpoints import (
 )
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
+from lenet.data.preprocessing import Wish
+from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, RunError
 from lenet.evaluation import Evaluation, evaluate
@@ -53,6 +55,8 @@ def create_run(
     recipe: Recipe | str | None = None,
     *,
     validation: int | float | None = None,
+    preparation: Wish = "auto",
+    skip_damaged: bool = False,
     changes: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     name: str | None = None,
@@ -69,6 +73,8 @@ def create_run(
         One, or the name of one; the network's default for such data when not given.
     validation : int or float, optional
         As for `lenet.load_dataset`; with 0 the last epoch's weights are kept.
+    preparation, skip_damaged
+        As for `lenet.load_dataset`.
     changes : dict, optional
         Fields of the recipe that shall have other values, and options of the network:
         ``{"epochs": 3, "distortions.rotate": 0.1, "network.dropout": 0.2}``. The first word may be
@@ -89,16 +95,17 @@ def create_run(
     changed, options = split_changes(changes or {}, network)
     if isinstance(recipe, str):
         recipe = find_recipe(recipe)
+    source = _name_source(data)
     loading: dict[str, Any] = {"validation": validation}
-    splits = load_dataset(data, **loading)
+    splits = load_dataset(data, preparation=preparation, skip_damaged=skip_damaged, **loading)
+    if source not in DATASETS:  # what was chosen is kept, so that a resumed run has the same
+        loading |= {"preparation": splits.preparation, "skip_damaged": skip_damaged}
     for part in PARTS:
         if len(splits.part(part)) == 0 and not (part == "validation" and validation == 0):
             raise DataError(f"{splits.name} has no {part} images; add some to every class")
     built = build_network(network, num_classes=len(splits.class_names), **options)
     recipe = change_recipe(recipe or default_recipe(network, splits), changed)
     check_class_names(splits.class_names, built.num_classes)  # here, not after the training
-    named = isinstance(data, str) and data in DATASETS
-    source = str(data) if named else str(Path(data).resolve())
     preprocessing, engine = recipe.preprocessing(splits), engine or select_engine()
     folder = make_folder(Path(out), f"{splits.name}-{network}", name)
     run = Run(folder, source, loading, splits, built, recipe, preprocessing, engine)
@@ -106,12 +113,16 @@ def create_run(
     return run
 
 
-def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
+def open_run(
+    folder: str | Path, *, data: str | Path | None = None, engine: Engine | None = None
+) -> Run:
     """A run from its folder, ready to be finished, or finished already.
 
     Parameters
     ----------
     folder : str or Path
+    data : str or Path, optional
+        Where its data set is now, when it has moved; it must be the same to the last bit.
     engine : Engine, optional
         The one it began with when not given. Another one gives slightly other weights.
 
@@ -128,13 +139,20 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
         wanted = (settings["engine"], settings["device"])
         sha256, results = settings["data"]["sha256"], settings["results"]
         loading = {"validation": settings["data"].get("validation")}
+        if source not in DATASETS:  # older runs knew no preparation but plain
+            loading |= {
+                "preparation": settings["data"].get("preparation", "plain"),
+                "skip_damaged": settings["data"].get("skip_damaged", False),
+            }
     except (KeyError, TypeError, InputError) as error:
         raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
-    splits = load_dataset(source if source in DATASETS else Path(source), **loading)
+    if data is not None:
+        source = _find_moved(folder, source, data)
+    splits = _load_again(folder, source, loading)
     if splits.sha256 != sha256:
         raise RunError(
-            f"{source} is no longer the data set that {folder} began with; "
-            f"put it back, or start a new run"
+            f"{source} is {'no longer' if data is None else 'not'} the data set that {folder} "
+            f"began with; put it back, or start a new run"
         )
     if results is not None:
         network = load_checkpoint(folder).network
@@ -145,6 +163,31 @@ def open_run(folder: str | Path, *, engine: Engine | None = None) -> Run:
     return Run(
         folder, source, loading, splits, network, recipe, preprocessing, engine, state, results
     )
+
+
+def _name_source(data: str | Path) -> str:
+    """A data set's name as it is; a folder's absolute path."""
+    named = isinstance(data, str) and data in DATASETS
+    return str(data) if named else str(Path(data).resolve())
+
+
+def _find_moved(folder: Path, source: str, data: str | Path) -> str:
+    """Where the data set of a run is now; a name never becomes a folder, nor the other way."""
+    moved = _name_source(data)
+    if source != moved and (source in DATASETS or moved in DATASETS):
+        raise RunError(f"{moved} is not the data set that {folder} began with: that is {source}")
+    return moved
+
+
+def _load_again(folder: Path, source: str, loading: Mapping[str, Any]) -> Splits:
+    if source in DATASETS:
+        return load_dataset(source, **loading)
+    if not Path(source).exists():
+        raise RunError(
+            f"{source} is gone, the data set that {folder} began with; say where it is now: "
+            f"--resume {folder} --data FOLDER"
+        )
+    return load_dataset(Path(source), **loading)
 
 
 def finish_run(
