@@ -24,6 +24,7 @@ from lenet.errors import InputError, LenetError
 
 INTERRUPTED = 130
 
+_OBJECTS = 20_000  # new ones before the garbage among them is looked for
 _COMPLETION = "_LENET_COMPLETE"  # how a shell asks what to offer: set by typer's own scripts
 
 app = typer.Typer(
@@ -72,9 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A name that the terminal cannot show is no reason to fail.
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    # At exit the interpreter looks for circles among all that torch and others have made: a second
-    # for nothing. What is to be done at exit, and what is to be flushed, still is.
-    atexit.register(gc.freeze)
+    # Python looks for circles among all that torch and others have made, every 700 objects while
+    # they are imported and once more at exit: two seconds for nothing.
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
+    atexit.register(gc.freeze)  # what is to be done at exit, and to be flushed, still is
     # What it says of its caches and fonts is for programmers; what a user can mend, we say.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
