@@ -17,7 +17,7 @@ from PIL import Image
 
 from lenet.checkpoints import Checkpoint
 from lenet.classifier import Classifier
-from lenet.data.preprocessing import Preprocessing
+from lenet.data.preprocessing import FULL_INK, Preprocessing
 from lenet.errors import LenetWarning
 from lenet.evaluation import evaluate
 from lenet.figures import fonts
@@ -29,6 +29,7 @@ from lenet.figures.evaluation import (
     draw_calibration,
     draw_confusion,
     draw_mistakes,
+    draw_prepared,
 )
 from lenet.figures.networks import draw_explanation, draw_filters
 from lenet.figures.style import text_on, to_png
@@ -265,6 +266,19 @@ def test_calibration_shows_every_bin_that_has_images():
         [b.confidence, b.accuracy] for b in filled
     ]
     assert [bar.get_height() for bar in below.patches] == [b.count / 300 for b in filled]
+    pixels(figure)
+
+
+def test_prepared_images_are_taken_from_each_class_in_turn():
+    ink = np.arange(50, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
+    labels = np.repeat([1, 0, 2], [40, 8, 2])
+    figure = draw_prepared(ink, labels, ("a", "b", "c"), "digit")
+    names = [axes.texts[0].get_text() for axes in figure.axes]
+    assert names == [*"abc", *"abc", *"ab", *"ab", *"ab"]
+    first = [int(FULL_INK - axes.images[0].get_array()[0, 0]) for axes in figure.axes[:4]]
+    assert first == [40, 0, 48, 41]
+    assert "12 of 50 training images" in texts(figure)
+    assert len(draw_prepared(ink[:2], labels[:2], ("a", "b", "c"), "digit").axes) == 2
     pixels(figure)
 
 

@@ -35,11 +35,17 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.sources, self.text = [], [], ""
+        self.attributes = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
         self.sources += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
+
+    @property
+    def descriptions(self):
+        return [attributes["alt"] for tag, attributes in self.attributes if tag == "img"]
 
     def handle_data(self, data):
         self.text += data
@@ -54,8 +60,10 @@ class TestReport:
             OVERFITS,
             2,
             Diagnosis("overfits", "Overfits by 7.1 points <b>.", "Try more pictures."),
-            {"curves": b"\x89PNG", "confusion": b"\x89PNG"},
+            {"Curves of <a training>.": b"\x89PNG", "Who was taken for whom.": b"\x89PNG"},
             {"data": "a & b", "folder": "caf\udce9"},
+            ["Two pictures are <the same>."],
+            {"read a picture": "lenet predict PICTURE --weights 'my <run>'"},
         )
 
     def test_nothing_is_fetched(self, page):
@@ -84,6 +92,26 @@ class TestReport:
         assert "Overfits by 7.1 points <b>. Try more pictures." in " ".join(text.split())
         assert "$5 bill$" in text
 
+    def test_it_says_what_was_noticed_and_how_to_use_the_run(self, page):
+        text = Page(page).text
+        assert "Two pictures are <the same>." in text
+        assert "lenet predict PICTURE --weights 'my <run>'" in text
+
+    def test_a_picture_is_described_for_who_cannot_see_it(self, page):
+        found = Page(page)
+        assert found.descriptions == ["Curves of <a training>.", "Who was taken for whom."]
+
+    def test_what_may_be_wider_than_the_page_scrolls_by_keys(self, page):
+        boxes = [attributes for tag, attributes in Page(page).attributes if tag == "div"]
+        wide = [box for box in boxes if box.get("class") == "wide"]
+        assert len(wide) == 4  # two pictures, the classes, the confusions
+        assert all(box["tabindex"] == "0" and box["role"] and box["aria-label"] for box in wide)
+
+    def test_every_row_and_column_has_its_head(self, page):
+        heads = [a["scope"] for tag, a in Page(page).attributes if tag == "th"]
+        assert heads.count("col") == 5 + 2
+        assert heads.count("row") == 10 + len(some_evaluation().most_confused[:10])
+
     def test_it_suits_phones_and_the_dark(self, page):
         assert 'name="viewport"' in page
         assert "prefers-color-scheme: dark" in page
@@ -103,13 +131,16 @@ def test_a_run_alone_gives_the_figures_and_the_page(tmp_path, monkeypatch):
     written = set(run.folder.iterdir()) - before
     assert {path.name for path in written} == REPORT
     found = Page(page.read_text("utf-8"))
-    assert len(found.sources) == 5
+    assert len(found.sources) == 6
+    assert all(len(shown.split()) > 5 for shown in found.descriptions)
     assert f"{100 * run.results['test_accuracy']:.2f} %" in found.text
     for fact in (
         "tutorial on digits",
         "61,706 parameters",
         str(run.folder),
         run.splits.sha256[:16],
+        run.command,
+        f"lenet predict PICTURE --weights {run.folder}",
     ):
         assert fact in found.text
 

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,12 @@ from lenet.engines import Engine
 from lenet.errors import InputError
 from lenet.evaluation import Evaluation
 from lenet.figures.curves import draw_curves
-from lenet.figures.evaluation import draw_calibration, draw_confusion, draw_mistakes
+from lenet.figures.evaluation import (
+    draw_calibration,
+    draw_confusion,
+    draw_mistakes,
+    draw_prepared,
+)
 from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent, percents
@@ -110,9 +116,33 @@ def write_report(run: Run) -> Path:
     }
     for name, png in pictures.items():
         write_atomic(run.folder / f"{name}.png", png)
-    pictures["calibration"] = to_png(draw_calibration(evaluation))
-    title = f"{run.network.name} on {run.splits.name}"
-    page = report_html(title, evaluation, history, best_epoch, run.diagnosis, pictures, _facts(run))
+    train = run.splits.train
+    page = report_html(
+        f"{run.network.name} on {run.splits.name}",
+        evaluation,
+        history,
+        best_epoch,
+        run.diagnosis,
+        {
+            f"Loss and accuracy of training and validation over {len(history)} epochs; "
+            f"the best, epoch {best_epoch}, is marked.": pictures["curves"],
+            f"Confusion matrix of the test images: {evaluation.n_errors} of {evaluation.n_images} "
+            f"wrong, as the tables list them.": pictures["confusion"],
+            "The test images with the largest losses, each with what it is and what the network "
+            "said.": pictures["mistakes"],
+            f"Share of right answers against how sure the network was: calibration error "
+            f"{100 * evaluation.calibration.error:.1f} points.": to_png(
+                draw_calibration(evaluation)
+            ),
+            "Training images, prepared as the network sees them.": to_png(
+                draw_prepared(train.images, train.labels, class_names, run.splits.preparation)
+            ),
+            "The kernels of layers C1 and C3, in colours.": pictures["filters"],
+        },
+        _facts(run),
+        getattr(run.splits, "remarks", ()),
+        _commands(run),
+    )
     path = run.folder / "report.html"
     write_atomic(path, page.encode("utf-8"))
     return path
@@ -142,6 +172,8 @@ def report_html(
     diagnosis: Diagnosis,
     pictures: Mapping[str, bytes],
     facts: Mapping[str, object],
+    remarks: Sequence[str] = (),
+    commands: Mapping[str, str] | None = None,
 ) -> str:
     """One self-contained page about a run: nothing in it is fetched from anywhere.
 
@@ -157,12 +189,17 @@ def report_html(
         What a picture shows, and the PNG.
     facts : mapping of str to object
         Rows of the last table: data, network, recipe, versions.
+    remarks : sequence of str
+        What was noticed in the data, a sentence each.
+    commands : mapping of str to str
+        What can be done with the run, and the command that does it.
     """
     boxes = "\n".join(
         f'<div class="fact"><b>{_escape(value)}</b><span>{name}</span></div>'
         for name, value in _figures(evaluation, history, best_epoch).items()
     )
-    sections = _sections(evaluation, pictures, facts)
+    sections = _sections(evaluation, pictures, facts, commands or {})
+    noticed = "".join(f"<li>{_escape(remark)}</li>" for remark in remarks)
     css = files("lenet").joinpath("report.css").read_text("utf-8")
     newline = "\n"
     return f"""<!doctype html>
@@ -181,6 +218,7 @@ def report_html(
 <h1>{_escape(title)}</h1>
 <p class="{"warn" if diagnosis.advice else "muted"}">{_escape(diagnosis.sentence)}</p>
 {f"<p>{_escape(diagnosis.advice)}</p>" if diagnosis.advice else ""}
+{f'<ul class="muted">{noticed}</ul>' if noticed else ""}
 <div class="facts">
 {boxes}
 </div>
@@ -188,8 +226,8 @@ def report_html(
 {newline.join(sections)}
 </div>
 <footer class="muted">The test part was read once, after the best epoch had been chosen by the
-validation part. Of a hundred such 95 % intervals, 95 hold the accuracy on all images of the kind
-(Wilson 1927).</footer>
+validation part, if there is one. Of a hundred 95 % intervals, 95 hold the accuracy on all images of
+the kind (Wilson 1927).</footer>
 </main>
 </body>
 </html>
@@ -200,8 +238,9 @@ def _figures(evaluation: Evaluation, history: Sequence[Epoch], best_epoch: int) 
     """The run in five numbers."""
     best = next(epoch for epoch in history if epoch.epoch == best_epoch)
     return {
-        "test accuracy": percent(evaluation.accuracy),
-        "95 % interval of it": percents(*evaluation.interval),
+        f"test accuracy, 95 % interval {percents(*evaluation.interval)}": percent(
+            evaluation.accuracy
+        ),
         "test images wrong": f"{evaluation.n_errors:,} of {evaluation.n_images:,}",
         "validation accuracy": percent(best.validation_accuracy),
         "best epoch": f"{best_epoch} of {history[-1].epoch}",
@@ -210,10 +249,18 @@ def _figures(evaluation: Evaluation, history: Sequence[Epoch], best_epoch: int) 
 
 
 def _sections(
-    evaluation: Evaluation, pictures: Mapping[str, bytes], facts: Mapping[str, object]
+    evaluation: Evaluation,
+    pictures: Mapping[str, bytes],
+    facts: Mapping[str, object],
+    commands: Mapping[str, str],
 ) -> list[str]:
-    """The pictures, then the tables."""
+    """The pictures, then the tables, then what can be done with it."""
+    sections = [
+        f"<section>{_scrollable('Figure', _image(shown, png))}</section>"
+        for shown, png in pictures.items()
+    ]
     classes = _table(
+        "Class by class",
         ("class", "precision", "recall", "F1", "images"),
         [
             (c.name, percent(c.precision), percent(c.recall), percent(c.f1), f"{c.support:,}")
@@ -221,32 +268,60 @@ def _sections(
         ],
     )
     pairs = [(f"{p.truth} → {p.prediction}", f"{p.count:,}") for p in evaluation.most_confused[:10]]
-    sections = [
-        f'<section><img alt="{_escape(name)}" src="data:image/png;base64,'
-        f'{base64.b64encode(png).decode()}"></section>'
-        for name, png in pictures.items()
-    ]
-    sections.append(f"<section><h2>Class by class</h2>{classes}</section>")
+    sections.append(classes)
     if pairs:
-        table = _table(("what it is → what the network said", "images"), pairs)
-        sections.append(f"<section><h2>Most confused</h2>{table}</section>")
-    table = _table(("", ""), [(name, str(value)) for name, value in facts.items()], text=True)
-    sections.append(f"<section><h2>How it was made</h2>{table}</section>")
+        sections.append(_table("Most confused", ("truth → answer", "images"), pairs))
+    listed = "".join(
+        f"<dt>{_escape(name)}</dt><dd>{_escape(str(value))}</dd>" for name, value in facts.items()
+    )
+    sections.append(f"<section><h2>How it was made</h2><dl>{listed}</dl></section>")
+    if commands:
+        lines = "".join(
+            f"<dt>{_escape(what)}</dt><dd><code>{_escape(command)}</code></dd>"
+            for what, command in commands.items()
+        )
+        sections.append(
+            f'<section><h2>How to use it</h2><dl class="commands">{lines}</dl></section>'
+        )
     return sections
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text: bool = False) -> str:
-    cell = '<td class="text">' if text else "<td>"
-    first = "".join(f"<th>{_escape(name)}</th>" for name in head) if any(head) else ""
+def _image(shown: str, png: bytes) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f'<img alt="{_escape(shown)}" src="{source}">'
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    first = "".join(f'<th scope="col">{_escape(name)}</th>' for name in head)
     body = "".join(
-        "<tr>" + "".join(f"{cell}{_escape(value)}</td>" for value in row) + "</tr>" for row in rows
+        f'<tr><th scope="row">{_escape(row[0])}</th>'
+        + "".join(f"<td>{_escape(value)}</td>" for value in row[1:])
+        + "</tr>"
+        for row in rows
     )
-    return f'<div class="wide"><table><tr>{first}</tr>{body}</table></div>'
+    table = f"<table><tr>{first}</tr>{body}</table>"
+    return f"<section><h2>{title}</h2>{_scrollable(title, table)}</section>"
+
+
+def _scrollable(title: str, content: str) -> str:
+    """What may be wider than a phone: it scrolls by itself, by keys too, and a shadow says so."""
+    return f'<div class="wide" tabindex="0" role="group" aria-label="{title}">{content}</div>'
 
 
 def _escape(text: str) -> str:
     # A file name may hold bytes that are no text; a page in UTF-8 cannot hold them.
     return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _commands(run: Run) -> dict[str, str]:
+    """What can be done with the run."""
+    folder = shlex.quote(str(run.folder))
+    return {
+        "read a picture": f"lenet predict PICTURE --weights {folder}",
+        "in Python": f"lenet.Classifier.load({str(run.folder)!r}).predict('PICTURE')",
+        "measure it again": f"lenet evaluate --weights {folder}",
+        "train the same again": run.command,
+    }
 
 
 def _facts(run: Run) -> dict[str, object]:

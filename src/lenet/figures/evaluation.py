@@ -28,6 +28,7 @@ from lenet.figures.style import (
 from lenet.figures.text import NOTHING, cautious_percent, short
 
 MISTAKES = 30
+PREPARED = 12
 _RIGHT = LinearSegmentedColormap.from_list("right", ["#eef4ff", "#93b9fb", "#2563eb"])
 _WRONG = LinearSegmentedColormap.from_list("wrong", ["#fff3ea", "#fdb27b", "#d9480f"])
 
@@ -212,4 +213,51 @@ def draw_mistakes(
             size=7.5,
             color=BEST,
         )
+    return figure
+
+
+@styled
+def draw_prepared(
+    ink: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    class_names: Sequence[str],
+    preparation: str,
+    limit: int = PREPARED,
+) -> Figure:
+    """Some images of a data set as the network sees them: of each class in turn the first ones.
+
+    Parameters
+    ----------
+    ink : (N, 28, 28) uint8, paper = 0, full ink = 255
+    labels : (N,) int64
+    class_names : sequence of str
+        By label.
+    preparation : str
+        How pictures become such images.
+    limit : int
+        How many at most.
+    """
+    turn = np.zeros(len(labels), np.int64)  # which image of its class each is
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange(np.count_nonzero(labels == label))
+    shown = np.lexsort((labels, turn))[:limit]
+    columns = 6
+    rows = math.ceil(len(shown) / columns)
+    inches = 0.85 + 1.3 * rows
+    figure = new_figure(inches)
+    top = heading(
+        figure,
+        f"{len(shown)} of {len(labels):,} training images",
+        f"As the network sees them. Preparation: {preparation}.",
+    )
+    grid = figure.add_gridspec(
+        rows, columns, left=0.02, right=0.98, top=1 - top, bottom=0.28 / inches, hspace=0.3,
+        wspace=0.14,
+    )  # fmt: skip
+    for place, i in enumerate(shown):
+        axes = figure.add_subplot(grid[place // columns, place % columns])
+        draw_picture(axes, FULL_INK - ink[i])
+        axes.set_anchor("N")
+        name = short(class_names[labels[i]], 15)
+        axes.text(0, -0.04, name, transform=axes.transAxes, va="top", size=8)
     return figure
