@@ -52,3 +52,18 @@ def test_arithmetic_of_the_articles_network():
     )
     # 0.833 million forward, 2.26 million in all: C1's input gradient is not computed.
     assert sum(flops.values()) == pytest.approx(2.26e6, rel=0.005)
+
+
+def test_it_prints_as_a_table_and_iterates_as_rows():
+    summary = summarize(build_network("tutorial"))
+    assert [row.layer for row in summary] == ["c1", "s2", "c3", "s4", "c5", "f6", "output"]
+    lines = str(summary).splitlines()
+    assert lines[0].split() == list(summary.head)
+    assert lines[2].split()[:2] == ["c1", "Conv2d"]
+    assert lines[2].split()[-3:] == ["156", "122,304", "117,600"]
+    assert lines[-1].split() == ["total", "61,706", "429,342", "416,520"]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    html = summary._repr_html_()
+    assert html.count("<tr>") == 9
+    assert '<th style="text-align:right">61,706</th></tr>' not in html
+    assert ">61,706<" in html

@@ -29,26 +29,11 @@ def summary(
         )
         return
     for name, rows in tables.items():
-        total = [
-            f"{sum(getattr(row, field) for row in rows):,}"
-            for field in ("parameters", "connections", "multiply_adds")
-        ]
         show_table(
-            ("layer", "kind", "output", "parameters", "connections", "multiply-adds"),
-            [
-                (
-                    row.layer,
-                    row.kind,
-                    " × ".join(map(str, row.output_shape)),
-                    f"{row.parameters:,}",
-                    f"{row.connections:,}",
-                    f"{row.multiply_adds:,}",
-                )
-                for row in rows
-            ]
-            + [("total", "", "", *total)],
+            rows.head,
+            rows.cells(),
             title=name,
-            text_columns=2,
+            text_columns=rows.text_columns,
         )
 
 

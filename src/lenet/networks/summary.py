@@ -1,7 +1,9 @@
 """A network in numbers, layer by layer: shapes, parameters, connections, multiply-adds."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from lenet.networks.parts import Part, Shape
@@ -37,7 +39,60 @@ class LayerSummary:
     multiply_adds: int
 
 
-def summarize(network: "nn.Module | Plan") -> list[LayerSummary]:
+class Summary(tuple[LayerSummary, ...]):
+    """The rows of a network, one after another; printed, or shown by a notebook, it is a table."""
+
+    __slots__ = ()
+    head = ("layer", "kind", "output", "parameters", "connections", "multiply-adds")
+    text_columns = 2
+    """On the left; what follows are numbers."""
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The table's rows as text, and one of totals."""
+        rows = [
+            (
+                row.layer,
+                row.kind,
+                " × ".join(map(str, row.output_shape)),
+                *(f"{getattr(row, counted):,}" for counted in _COUNTED),
+            )
+            for row in self
+        ]
+        totals = (f"{sum(getattr(row, counted) for row in self):,}" for counted in _COUNTED)
+        return [*rows, ("total", "", "", *totals)]
+
+    def __repr__(self) -> str:
+        *rows, total = lines = [self.head, *self.cells()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        rule = ("─" * (sum(widths) + 2 * len(widths) - 2),)
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if place < self.text_columns else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(line, widths, strict=False))
+            ).rstrip()
+            for line in [rows[0], rule, *rows[1:], rule, total]
+        )
+
+    def _repr_html_(self) -> str:
+        def line(tag: str, cells: Sequence[str]) -> str:
+            sides = ["left"] * self.text_columns + ["right"] * (len(cells) - self.text_columns)
+            return "".join(
+                f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
+                for cell, side in zip(cells, sides, strict=True)
+            )
+
+        *rows, total = self.cells()
+        body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+        return (
+            f"<table><thead><tr>{line('th', self.head)}</tr></thead><tbody>{body}</tbody>"
+            f"<tfoot><tr>{line('th', total)}</tr></tfoot></table>"
+        )
+
+
+_COUNTED = ("parameters", "connections", "multiply_adds")
+
+
+def summarize(network: "nn.Module | Plan") -> Summary:
     """The rows of `lenet summary` for a 32×32 image.
 
     Parameters
@@ -47,8 +102,8 @@ def summarize(network: "nn.Module | Plan") -> list[LayerSummary]:
 
     Returns
     -------
-    rows : list of LayerSummary
-        C1 to the output.
+    rows : Summary
+        A `LayerSummary` for each layer, C1 to the output; it prints as a table.
 
     Raises
     ------
@@ -60,14 +115,14 @@ def summarize(network: "nn.Module | Plan") -> list[LayerSummary]:
     LeCun et al. 1998, Sec. II.B, for the counts of the 1998 network.
     """
     if isinstance(network, Plan):
-        return [
+        return Summary(
             _row(name, layer.parts, layer.shape, sum(part.parameters for part in layer.parts))
             for name, layer in network.layers.items()
-        ]
+        )
     from lenet.networks.described import describe
     from lenet.networks.recognition import as_lenet
 
-    return [_row(*layer) for layer in describe(as_lenet(network))]
+    return Summary(_row(*layer) for layer in describe(as_lenet(network)))
 
 
 def _row(name: str, parts: tuple[Part, ...], shape: Shape, parameters: int) -> LayerSummary:
