@@ -330,7 +330,7 @@ def test_explain(name, classes):
     grey = np.full((60, 90), 230, np.uint8)
     grey[10:50, 40:46] = 20
     explanation = Classifier(checkpoint, engine="torch").explain(grey)
-    figure = draw_explanation(explanation, checkpoint.network)
+    figure = draw_explanation(explanation)
     said = texts(figure)
     for part in (
         "The picture", "What the network saw", "C1: 6 maps of 28 × 28", "S2: 6 maps of 14 × 14",
@@ -364,10 +364,17 @@ def test_no_number_of_an_explanation_lies_on_a_bar(name):
     checkpoint = Checkpoint(trained(name), Preprocessing("digit"), tuple("0123456789"))
     explanation = Classifier(checkpoint, engine="torch").explain(np.full((60, 90), 230, np.uint8))
     sure = np.eye(10, dtype=np.float32)[3]
-    figure = draw_explanation(replace(explanation, probabilities=sure), checkpoint.network)
+    figure = draw_explanation(replace(explanation, probabilities=sure))
     figure.draw_without_rendering()
     (axes,) = [axes for axes in figure.axes if axes.patches and len(axes.patches) == 20]
     (number,) = [text for text in axes.texts if text.get_text() == "> 99.9 %"]
     end = max(bar.get_window_extent().x1 for bar in axes.patches)
     assert number.get_window_extent().x0 > end
     assert not [text for text in axes.texts if text.get_text() in ("0.0 %", "100.0 %")]
+
+
+def test_an_explanation_of_blank_paper_names_no_class():
+    checkpoint = Checkpoint(trained("modern", 10), Preprocessing("digit"), tuple("0123456789"))
+    explanation = Classifier(checkpoint).explain(np.full((60, 90), 230, np.uint8))
+    said = texts(draw_explanation(explanation))
+    assert "Nothing found" in said

@@ -15,6 +15,7 @@ from safetensors.numpy import save as save_arrays
 
 from lenet.data.catalogue import DATASETS
 from lenet.data.preprocessing import Preprocessing
+from lenet.data.signatures import name_kind
 from lenet.data.splits import Splits
 from lenet.errors import CheckpointError, InputError, suggestion
 from lenet.files import write_atomic
@@ -326,6 +327,11 @@ def unpack(data: bytes, source: str) -> tuple[dict[str, NDArray[Any]], dict[str,
         about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_METADATA_KEY])
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         # Looked at only now: a good file's first bytes are a length, and may look like these.
+        if kind := name_kind(data):
+            raise CheckpointError(
+                f"{source} is {kind}, not weights of lenet; give the .safetensors of a run, or in "
+                f"PyTorch torch.save(model.state_dict(), 'weights.pth')"
+            ) from error
         if data.startswith(_PICKLES):
             raise CheckpointError(
                 f"{source} is a pickle or a zip file, not safetensors; opening one could run any "

@@ -73,6 +73,8 @@ class Explanation:
     probabilities : (classes,) float32
     class_names : tuple of str
     prediction : Prediction
+    codes : (classes, 84) float32 or None
+        What each class's output of the 1998 network compares F6 with.
     """
 
     grey: NDArray[np.uint8]
@@ -81,6 +83,7 @@ class Explanation:
     probabilities: NDArray[np.float32]
     class_names: tuple[str, ...]
     prediction: Prediction
+    codes: NDArray[np.float32] | None = None
 
 
 class Classifier:
@@ -317,6 +320,7 @@ class Classifier:
             probabilities=probabilities,
             class_names=self.class_names,
             prediction=self._prediction(probabilities, ink.doubts, top),
+            codes=self.checkpoint.model.weights.get("output.centers"),
         )
 
     def _prepare(self, grey: NDArray[np.uint8]) -> Ink:

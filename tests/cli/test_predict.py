@@ -1,5 +1,7 @@
 """`lenet predict`: files, folders and patterns, and what cannot be read among them."""
 
+import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,82 @@ def test_a_name_cannot_steer_the_terminal(lenet_command, weights, digit):
     ):
         assert "\x1b" not in result.out + result.err
         assert len(result.err.splitlines()) <= 1
+
+
+def test_where_nothing_is_found_no_label_is_printed(lenet_command, weights, tmp_path):
+    blank = tmp_path / "blank.png"
+    Image.new("L", (60, 60), 220).save(blank)
+    text = lenet_command("predict", blank, "--weights", weights)
+    assert text.out.splitlines()[0] == f"{blank}: nothing found"
+    (row,) = lenet_command("predict", blank, "--weights", weights, "--json").json
+    assert list(row) == ["picture", "label", "probability", "top", "doubts"]
+    assert (row["label"], row["probability"], row["top"]) == (None, 0, [])
+    assert row["doubts"][0]["name"] == "nothing-there"
+
+
+def test_an_answer_is_all_that_is_said(lenet_command, weights, digit):
+    assert lenet_command("predict", digit, "--weights", weights).err == ""
+
+
+@pytest.fixture
+def scans(digit, tmp_path):
+    """A folder with one picture, others below it, and files that are none."""
+    folder = tmp_path / "scans"
+    for place in ("a.png", "b/c.png", "b/d/e.png", ".hidden/f.png", "__MACOSX/g.png"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digit, folder / place)
+    for name in ("notes.txt", "IMG_1.HEIC", ".DS_Store"):
+        (folder / name).write_text("no picture")
+    return folder
+
+
+def test_what_a_folder_holds_besides_is_said(lenet_command, weights, scans):
+    result = lenet_command("predict", scans, "--weights", weights, "--json")
+    assert result.code == 0
+    assert [row["picture"] for row in result.json] == [str(scans / "a.png")]
+    assert result.err.splitlines() == [
+        f"note: {scans}: 1 subfolder was passed over; --recursive reads them",
+        f"note: {scans}: 2 files that are no pictures were passed over (IMG_1.HEIC, notes.txt); "
+        f"for HEIC export as JPEG, or pip install pillow-heif",
+    ]
+
+
+def test_subfolders_are_read_when_asked(lenet_command, weights, scans):
+    result = lenet_command("predict", scans, "--recursive", "--weights", weights, "--json")
+    found = [Path(row["picture"]).relative_to(scans).as_posix() for row in result.json]
+    assert found == ["a.png", "b/c.png", "b/d/e.png"]
+    assert "--recursive" not in result.err
+
+
+def test_a_picture_comes_from_standard_input(lenet_command, weights, digit, monkeypatch):
+    with digit.open("rb") as file:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        result = lenet_command("predict", "-", "--weights", weights, "--json")
+    (row,) = result.json
+    expected = lenet_command("predict", digit, "--weights", weights, "--json").json[0]
+    assert row == {**expected, "picture": "-"}
+
+
+@pytest.mark.parametrize("place", ["https://example.com/x.png", "ftp://example.com/x.png"])
+def test_an_address_is_not_a_file(lenet_command, weights, place):
+    result = lenet_command("predict", place, "--weights", weights)
+    assert result.code == 2
+    assert result.err == (
+        f"lenet: {place}: an address; download the picture first, give its path\n"
+    )
+
+
+def test_an_explanation_is_a_png(lenet_command, weights, digit, tmp_path):
+    target = tmp_path / "why.jpg"
+    result = lenet_command("predict", digit, "--weights", weights, "--explain", target)
+    assert result.code == 2
+    assert f"--explain writes PNG; give {tmp_path / 'why.png'}" in result.err
+    assert not target.exists()
+
+
+def test_a_long_work_says_how_far_it_is(lenet_command, weights, digit, monkeypatch):
+    monkeypatch.setattr("lenet.cli.predict._EVERY", -1.0)
+    result = lenet_command("predict", *[digit] * 3, "--weights", weights, "--json")
+    assert [line.split(" pictures")[0] for line in result.err.splitlines()] == [
+        "0 of 3", "1 of 3", "2 of 3",
+    ]  # fmt: skip

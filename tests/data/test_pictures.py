@@ -305,3 +305,25 @@ def test_random_arrays_raise_nothing_else(array):
         return
     assert grey.shape == array.shape[:2]
     assert grey.dtype == np.uint8
+
+
+def test_an_open_file_is_read(tmp_path):
+    path = tmp_path / "one.png"
+    Image.new("L", (9, 7), 100).save(path)
+    with path.open("rb") as file:
+        np.testing.assert_array_equal(read_picture(file), read_picture(path))
+    with pytest.raises(PictureError, match="this open file cannot be read"):
+        read_picture(file)
+    assert read_picture(io.BytesIO(path.read_bytes())).shape == (7, 9)
+    with pytest.raises(PictureError, match="this open file: empty"):
+        read_picture(io.BytesIO())
+    with pytest.raises(PictureError, match="must give bytes, got str; open it 'rb'"):
+        read_picture(io.StringIO("text"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_integers_that_are_0_or_1_are_a_mask(dtype):
+    mask = np.zeros((30, 20), dtype)
+    mask[5:25, 9:12] = 1
+    np.testing.assert_array_equal(read_picture(mask), read_picture(mask.astype(bool)))
+    assert read_picture(mask).max() == 255

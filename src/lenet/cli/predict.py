@@ -1,29 +1,33 @@
 """`lenet predict`: what pictures show."""
 
 import dataclasses
-import glob
-import os
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from lenet.cli.options import Device, Json, Scorer, Weights
-from lenet.cli.output import complain, show, show_json
+from lenet.cli.output import complain, say, show, show_json
+from lenet.cli.places import STDIN, find_pictures
 from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
 
 if TYPE_CHECKING:
     from lenet.classifier import Classifier, Prediction
+    from lenet.data.pictures import Picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-"""The files of a folder given to `predict`; others in it are passed over."""
+T = TypeVar("T")
+
+_EVERY = 5.0  # seconds between two lines of progress
 
 
 def predict(
     pictures: Annotated[
-        list[str], typer.Argument(help="Files, folders or patterns.", metavar="PICTURE…")
+        list[str],
+        typer.Argument(help="Files, folders or patterns; - is standard input.", metavar="PICTURE…"),
     ],
     weights: Weights = "mnist",
     top: Annotated[int, typer.Option("--top", help="How many classes to show.")] = 3,
@@ -31,6 +35,9 @@ def predict(
         Path | None,
         typer.Option("--explain", help="Draw what the network saw into this PNG.", metavar="PNG"),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Read the subfolders of folders too.")
+    ] = False,
     engine: Scorer = "auto",
     device: Device = "auto",
     as_json: Json = False,
@@ -38,7 +45,9 @@ def predict(
     """Say what pictures show: any photo, scan or drawing."""
     if top < 1:
         raise InputError(f"--top must be at least 1, got {top}")
-    found = [place for pattern in pictures for place in _expand(pattern)]
+    if explain is not None and explain.suffix.lower() not in ("", ".png"):
+        raise InputError(f"--explain writes PNG; give {explain.with_suffix('.png')}")
+    found = [p for pattern in pictures for p in find_pictures(pattern, recursive=recursive)]
     if explain is not None and len(found) != 1:
         raise InputError(f"--explain draws one picture, got {len(found)}")
     from lenet.classifier import Classifier
@@ -46,9 +55,9 @@ def predict(
     classifier = Classifier.load(weights, engine=engine, device=device)
     outcomes: Iterable[Prediction | PictureError]
     if explain is None:
-        outcomes = classifier.stream(found, top=top)
+        outcomes = _with_progress(classifier.stream(map(_opened, found), top=top), len(found))
     else:
-        outcomes = [_explain(classifier, found[0], top, explain)]
+        outcomes = [_explain(classifier, _opened(found[0]), top, explain)]
     rows: list[dict[str, Any]] = []
     for place, prediction in zip(found, outcomes, strict=True):
         if isinstance(prediction, PictureError):
@@ -66,32 +75,34 @@ def predict(
         raise typer.Exit(PictureError.exit_code if failed == len(rows) else 1)
 
 
+def _opened(place: str) -> "Picture":
+    return sys.stdin.buffer if place == STDIN else place
+
+
+def _with_progress(outcomes: Iterable[T], total: int) -> Iterator[T]:
+    """The outcomes; how many there are so far is said now and then where nobody sees them come."""
+    started = last = time.monotonic()
+    for done, outcome in enumerate(outcomes):
+        now = time.monotonic()
+        if now - last > _EVERY and not sys.stdout.isatty():
+            say(f"{done:,} of {total:,} pictures, {done / (now - started):,.0f} a second")
+            last = now
+        yield outcome
+
+
 def _explain(
-    classifier: "Classifier", place: str, top: int, target: Path
+    classifier: "Classifier", picture: "Picture", top: int, target: Path
 ) -> "Prediction | PictureError":
     """The outcome for one picture, drawn into `target`."""
     from lenet.figures.networks import draw_explanation
     from lenet.figures.style import write
 
     try:
-        explanation = classifier.explain(place, top=top)
+        explanation = classifier.explain(picture, top=top)
     except PictureError as error:
         return error
-    write(target, draw_explanation(explanation, classifier.checkpoint.network))
+    write(target, draw_explanation(explanation))
     return explanation.prediction
-
-
-def _expand(pattern: str) -> list[str]:
-    """A file, the pictures in a folder, or what a pattern matches where the shell left it alone."""
-    path = Path(pattern)
-    if path.is_dir():
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise InputError(f"{pattern} holds no pictures ({', '.join(SUFFIXES)})")
-        return [str(p) for p in inside]
-    if glob.has_magic(pattern) and not os.path.lexists(pattern):
-        return sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
-    return [pattern]
 
 
 def _row(place: str, prediction: "Prediction") -> dict[str, Any]:

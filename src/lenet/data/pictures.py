@@ -1,17 +1,21 @@
 """Any picture a user has as grey: read safely, upright, bounded."""
 
+import importlib
+import importlib.util
 import io
 import os
+import re
 import stat
 import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from lenet.data.signatures import HEIC, HEIF_READER, name_kind
 from lenet.errors import PictureError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -20,8 +24,18 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE = 2048
 """Larger pictures are halved, or more, while they are read."""
 
-Picture = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
-"""A file, the bytes of a file, an open image or an array."""
+_ADDRESS = re.compile(r"(https?|ftp):/", re.IGNORECASE)
+
+
+class File(Protocol):
+    """A file opened for reading bytes: an upload, `io.BytesIO`, a pipe."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes."""
+
+
+Picture = str | os.PathLike[str] | bytes | File | Image.Image | NDArray[Any]
+"""A path, the bytes of a file, an open file, an open image or an array."""
 
 # `warnings.catch_warnings` swaps a global list: two threads reading pictures must take turns.
 _quiet = threading.Lock()
@@ -32,10 +46,12 @@ def read_picture(source: Picture) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    source : path, bytes, PIL.Image.Image or numpy array
-        A file or the bytes of one (PNG, JPEG, BMP, GIF, TIFF, WebP, PPM; the first frame); an
-        image in any mode; an array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4) of uint8,
-        uint16, bool, integers 0…255 or floats 0…1, as grey, grey + alpha, RGB or RGBA.
+    source : path, bytes, open file, PIL.Image.Image or numpy array
+        A file, open or not, or the bytes of one (PNG, JPEG, BMP, GIF, TIFF, WebP, PPM; the first
+        frame; HEIC where pillow-heif is installed); an image in any mode; an array (H, W),
+        (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, integers 0…255 or
+        floats 0…1, as grey, grey + alpha, RGB or RGBA. Integers that are all 0 or 1 are a mask, as
+        bool is: 1 is white.
 
     Returns
     -------
@@ -54,10 +70,25 @@ def read_picture(source: Picture) -> NDArray[np.uint8]:
     if isinstance(source, bytes):
         return _open(source, "these bytes")
     if isinstance(source, str | os.PathLike):
+        if _ADDRESS.match(str(source)):
+            raise PictureError(f"{source}: an address; download the picture first, give its path")
         return _open(_read_bytes(Path(source)), str(source))
+    if hasattr(source, "read"):
+        return _open(_read_file(source), str(getattr(source, "name", "this open file")))
     raise PictureError(
-        f"a picture is a path, bytes, a PIL image or a numpy array, got {type(source).__name__}"
+        f"a picture is a path, bytes, an open file, a PIL image or a numpy array, "
+        f"got {type(source).__name__}"
     )
+
+
+def _read_file(file: File) -> bytes:
+    try:
+        data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # a closed file is a ValueError
+        raise PictureError(f"this open file cannot be read ({error})") from None
+    if not isinstance(data, bytes):
+        raise PictureError(f"an open file must give bytes, got {type(data).__name__}; open it 'rb'")
+    return data
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -85,18 +116,31 @@ def _open(data: bytes, name: str) -> NDArray[np.uint8]:
         )
     if not data:
         raise PictureError(f"{name}: empty")
+    formats: tuple[str, ...] = FORMATS
+    if name_kind(data) == HEIC:
+        formats = _heif_formats(name)
     try:
         with _quiet, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError:
         raise PictureError(f"{name}: {_too_many_pixels()}") from None
     except Exception:  # Pillow's plugins raise whatever a malformed header makes them stumble on.
-        raise PictureError(
-            f"{name}: not a picture; it must be one of {', '.join(FORMATS)}"
-        ) from None
+        kind = name_kind(data)
+        what = f"{kind}, not one that is read here" if kind else "not a picture"
+        raise PictureError(f"{name}: {what}; it must be one of {', '.join(FORMATS)}") from None
     with image:
         return _decode(image, name, ours=True)
+
+
+def _heif_formats(name: str) -> tuple[str, ...]:
+    """Pillow's name for HEIC, once something there reads it."""
+    if importlib.util.find_spec(HEIF_READER) is None:
+        raise PictureError(
+            f"{name}: {HEIC}, as iPhones take them; export it as JPEG, or pip install pillow-heif"
+        )
+    importlib.import_module(HEIF_READER).register_heif_opener()
+    return ("HEIF",)
 
 
 def _decode(image: Image.Image, name: str, *, ours: bool = False) -> NDArray[np.uint8]:
@@ -138,6 +182,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     if height * width > MAX_PIXELS:
         raise PictureError(f"an array of shape {shape} has {_too_many_pixels()}")
     kind = array.dtype.kind
+    if kind in "iu" and int(array.min()) >= 0 and int(array.max()) == 1:
+        array, kind = array.astype(bool), "b"
     if kind == "f":
         low, high = float(array.min()), float(array.max())  # NaN stays NaN, and fails the test
         if not (low >= -0.01 and high <= 1.01):

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,9 +30,11 @@ from lenet.figures.style import (
     text_on,
 )
 from lenet.figures.text import cautious_percent, short
+from lenet.networks.activations import AMPLITUDE
 from lenet.networks.codes import COLUMNS, ROWS
-from lenet.networks.frame import LeNet
-from lenet.networks.layers import RadialBasisOutput, ScaledTanh, TableConvolution
+
+if TYPE_CHECKING:
+    from lenet.networks.frame import LeNet
 
 _POSITIVE = ListedColormap(SIGNED(np.linspace(0.5, 1, 128)), "positive")
 _NAMED = 12
@@ -40,7 +42,7 @@ _NAMED = 12
 
 
 @styled
-def draw_filters(network: LeNet) -> Figure:
+def draw_filters(network: "LeNet") -> Figure:
     """The 5×5 kernels of C1, and those of C3 in the order of the paper's Table I."""
     first, kernels, linked = _kernels(network)
     figure = new_figure(5.35)
@@ -94,9 +96,11 @@ def _draw_table(
 
 
 def _kernels(
-    network: LeNet,
+    network: "LeNet",
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """(6, 5, 5) of C1, (16, 6, 5, 5) of C3, and which of C3's (16, 6) are there."""
+    from lenet.networks.layers import TableConvolution
+
     match network.c3:
         case TableConvolution() as layer:
             weight = layer.dense_weight()
@@ -110,22 +114,18 @@ def _kernels(
 
 
 @styled
-def draw_explanation(explanation: Explanation, network: LeNet) -> Figure:
+def draw_explanation(explanation: Explanation) -> Figure:
     """One picture on its way through the network, and why its answer may be wrong.
 
     Parameters
     ----------
     explanation : Explanation
-        What `Classifier.explain` returned.
-    network : LeNet
-        The classifier's. When its output is made of radial basis units, F6 is drawn as a character
-        beside the codes it was nearest to.
+        What `Classifier.explain` returned. When it has codes, F6 is drawn as a character beside
+        those it was nearest to.
     """
     class_names, probabilities = explanation.class_names, explanation.probabilities
     box = explanation.ink.box
-    codes = None
-    if isinstance(network.output, RadialBasisOutput):
-        codes = network.output.centers.detach().cpu().numpy()
+    codes = explanation.codes
     order = np.argsort(-probabilities, kind="stable")
     best = int(order[0])
     doubts = [
@@ -135,13 +135,16 @@ def draw_explanation(explanation: Explanation, network: LeNet) -> Figure:
     ]
     below = 10.3 if codes is None else 11.2  # where the doubts begin, in inches
     figure = new_figure(below + 0.35 + 0.18 * len(doubts))
-    others = ", ".join(
+    others = "then " + ", ".join(
         f"{short(class_names[i], 16)} {cautious_percent(probabilities[i])}" for i in order[1:3]
     )
+    said = f"{short(class_names[best], 30)}  {cautious_percent(probabilities[best])}"
+    if explanation.prediction.label is None:
+        said, others = "Nothing found", "this is what the network says of blank paper"
     heading(
         figure,
-        f"{short(class_names[best], 30)}  {cautious_percent(probabilities[best])}",
-        f"then {others}. In the layers, red is above zero, blue below.",
+        said,
+        f"{others}. In the layers, red is above zero, blue below.",
     )
 
     axes = figure.add_subplot(_part(figure, "The picture", 0.82, 1.95, 0.02, 0.3))
@@ -303,7 +306,7 @@ def _codes(
         axes = figure.add_subplot(_part(figure, title, top, 1.2, left, left + 0.3))
         # (84,) → (12, 7), row by row as the codes are
         dots = np.reshape(values, (ROWS, COLUMNS))
-        draw_picture(axes, dots, SIGNED, -ScaledTanh.amplitude, ScaledTanh.amplitude)
+        draw_picture(axes, dots, SIGNED, -AMPLITUDE, AMPLITUDE)
         axes.set_anchor("NW")
 
 
