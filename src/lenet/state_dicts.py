@@ -161,6 +161,6 @@ def _assumed(source: str, hints: Mapping[str, str | None], class_names: Sequence
     return (
         f"{source} holds weights alone: {' and '.join(assumed)}, pixels from 0 to 1 and the "
         f"classes {class_names[0]} … {class_names[-1]} are assumed, as in the article; "
-        f"load_checkpoint(…, activation=, pooling=) takes others ({', '.join(SQUASHES)}; "
-        f"{', '.join(POOLINGS)})"
+        f"lenet export safetensors, and load_checkpoint, take another activation "
+        f"({', '.join(SQUASHES)}) and pooling ({', '.join(POOLINGS)})"
     )

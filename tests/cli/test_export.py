@@ -53,6 +53,27 @@ def test_onnx_is_tried_before_it_is_written(lenet_command, tmp_path, tutorial, m
     assert not out.exists()
 
 
+def test_safetensors_says_what_the_weights_do_not(lenet_command, tmp_path):
+    modern = build_network("modern", activation="gelu").eval()
+    torch.save({f"net.{k}": v for k, v in modern.state_dict().items()}, tmp_path / "own.pth")
+    out, options = tmp_path / "own.safetensors", ("--activation", "gelu", "--pooling", "max")
+    result = lenet_command(
+        "export", "safetensors", tmp_path / "own.pth", "-o", out, *options, "--data", "mnist"
+    )
+    assert result.code == 0, result.err
+    assert result.err == ""
+    loaded = load_checkpoint(out)
+    assert loaded.network.options == modern.options
+    assert loaded.class_names == tuple("0123456789")
+    assert loaded.preprocessing == Preprocessing("digit")
+    images = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(loaded.network(images), modern(images))
+    result = lenet_command("export", "safetensors", tmp_path / "own.pth", "--activation", "gleu")
+    assert result.code == 2
+    assert "did you mean 'gelu'" in result.err
+
+
 def test_a_warning_is_a_note_on_stderr(lenet_command, tmp_path, tutorial):
     torch.save(build_network("tutorial").state_dict(), tmp_path / "own.pth")
     result = lenet_command("export", "article", tmp_path / "own.pth", "-o", tmp_path / "model.pth")

@@ -12,7 +12,7 @@ from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PREPARATIONS
 from lenet.data.splits import Split, Splits
 from lenet.errors import InputError
-from lenet.networks import NETWORKS, build_network
+from lenet.networks import NETWORKS, LeNet5, build_network
 from lenet.training.recipes import (
     PURPOSES,
     RECIPES,
@@ -121,6 +121,7 @@ def test_every_network_has_a_default(network, preparation):
 def test_a_network_will_do_for_its_name():
     splits = a_set(100, "plain")
     assert default_recipe(build_network("modern"), splits) == default_recipe("modern", splits)
+    assert default_recipe(LeNet5(), splits) == default_recipe("tutorial", splits)
 
 
 def test_every_recipe_says_what_it_is_for():

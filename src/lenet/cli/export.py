@@ -1,12 +1,13 @@
 """`lenet export`: weights in other programs' formats, each checked before it is written."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import completed, weight_names
+from lenet.cli.options import choice, completed, dataset_names, weight_names
 from lenet.cli.output import show
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ Weights = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Written, or replaced.", metavar="FILE")]
+
+
+def _activation_names() -> Iterable[str]:
+    from lenet.networks.activations import SQUASHES
+
+    return SQUASHES
 
 
 @app.callback(invoke_without_command=True)
@@ -51,6 +58,48 @@ def export_onnx(weights: Weights, out: Out = Path("model.onnx")) -> None:
         return model
 
     _write(weights, out, checked)
+
+
+@app.command("safetensors")
+def export_safetensors(
+    weights: Weights,
+    out: Out = Path("model.safetensors"),
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            "--activation",
+            help="What the network of a .pth squashes with; the article's: sigmoid.",
+            metavar="NAME",
+            autocompletion=completed(_activation_names),
+        ),
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        choice("--pooling", ("max", "average"), "How it pools; the article: average."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="The data set whose classes it knows; the article's: fashion-mnist.",
+            metavar="NAME",
+            autocompletion=completed(dataset_names),
+        ),
+    ] = None,
+) -> None:
+    """A file of lenet's own, that says what the .pth of another program does not."""
+    from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    from lenet.data.catalogue import find_dataset
+
+    checkpoint = load_checkpoint(weights, activation=activation, pooling=pooling)
+    if data is not None:
+        known = find_dataset(data)
+        preprocessing = dataclasses.replace(checkpoint.preprocessing, preparation=known.preparation)
+        checkpoint = Checkpoint(
+            checkpoint.model, preprocessing, known.class_names, checkpoint.metadata
+        )
+    save_checkpoint(out, checkpoint)
+    show(str(out))
 
 
 def _write(weights: str, out: Path, export: "Callable[[LeNet], bytes]") -> None:

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.data.splits import Splits
 from lenet.errors import InputError, SettingError, suggestion
-from lenet.networks import NETWORKS, LeNet
+from lenet.networks import NETWORKS
 from lenet.networks.initialization import SCHEMES
+from lenet.networks.recognition import as_lenet
 
 SMALL = 10_000
 """Training images below which a set gets smaller batches and more epochs."""
@@ -256,12 +259,13 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def default_recipe(network: str | LeNet, splits: Splits | None = None) -> Recipe:
+def default_recipe(network: str | nn.Module, splits: Splits | None = None) -> Recipe:
     """The recipe a network is trained with when none is named.
 
     Parameters
     ----------
     network : {"tutorial", "modern", "lecun1998"} or LeNet
+        Or another's module: see `lenet.networks.recognition.as_lenet`.
     splits : Splits, optional
         What it is to learn. What the pictures show has a say (a garment may be mirrored, a digit
         may not), and so has how many there are: fewer than `SMALL` training images take a
@@ -274,9 +278,9 @@ def default_recipe(network: str | LeNet, splits: Splits | None = None) -> Recipe
     Raises
     ------
     InputError
-        When the network is unknown.
+        When the network is unknown, or a module is not a LeNet-5.
     """
-    kind = network.name if isinstance(network, LeNet) else network
+    kind = network if isinstance(network, str) else as_lenet(network).name
     preparation = "digit" if splits is None else splits.preparation
     names = {"tutorial": "tuned", "modern": preparation, "lecun1998": "minibatch"}
     if kind not in names:
