@@ -15,8 +15,9 @@ TRAINING_ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 PREPARATIONS = ("auto", "digit", "garment", "plain")
 RECIPES = (
-    *("article", "tuned", "tuned-small", "digit", "garment", "plain"),
-    *("digit-small", "garment-small", "plain-small", "minibatch", "minibatch-small"),
+    *("article", "tuned", "tuned-small", "digit", "garment", "object", "plain"),
+    *("digit-small", "garment-small", "object-small", "plain-small"),
+    *("minibatch", "minibatch-small"),
 )
 SPLITS = ("train", "validation", "test")
 STUDIES = ("scale", "shift", "rotation", "noise", "others")

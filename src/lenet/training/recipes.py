@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lenet.data.catalogue import DATASETS
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import PAPER_1998, Preprocessing
 from lenet.data.splits import Splits
@@ -154,6 +155,7 @@ class Recipe:
 
 _DIGIT = Distortions(rotate=0.2, scale=0.12, shear=0.2, shift=2.5)
 _GARMENT = Distortions(flip=True, shift=1.0, scale=0.05)
+_OBJECT = Distortions(shift=1.0, scale=0.05)
 _PLAIN = Distortions(shift=2.0, scale=0.08)
 
 
@@ -207,6 +209,7 @@ _MINIBATCH = Recipe(
 _MODERN = (
     _modern("digit", _DIGIT, 40),
     _modern("garment", _GARMENT, 60, weight_decay=0.05),
+    _modern("object", _OBJECT, 60, weight_decay=0.05),
     _modern("plain", _PLAIN, 40),
 )
 
@@ -229,6 +232,7 @@ PURPOSES = {
     "tuned": "tutorial",
     "digit": "modern on digits",
     "garment": "modern on garments",
+    "object": "modern on other pictures cropped to their object",
     "plain": "modern on other pictures",
     "minibatch": "lecun1998",
 }
@@ -268,8 +272,9 @@ def default_recipe(network: str | nn.Module, splits: Splits | None = None) -> Re
         Or another's module: see `lenet.networks.recognition.as_lenet`.
     splits : Splits, optional
         What it is to learn. What the pictures show has a say (a garment may be mirrored, a digit
-        may not), and so has how many there are: fewer than `SMALL` training images take a
-        ``…-small`` recipe. A large set of digits when not given.
+        may not, and of a person's own pictures it is not known), and so has how many there are:
+        fewer than `SMALL` training images take a ``…-small`` recipe. A large set of digits when
+        not given.
 
     Returns
     -------
@@ -281,8 +286,10 @@ def default_recipe(network: str | nn.Module, splits: Splits | None = None) -> Re
         When the network is unknown, or a module is not a LeNet-5.
     """
     kind = network if isinstance(network, str) else as_lenet(network).name
-    preparation = "digit" if splits is None else splits.preparation
-    names = {"tutorial": "tuned", "modern": preparation, "lecun1998": "minibatch"}
+    shows: str = "digit" if splits is None else splits.preparation
+    if shows == "garment" and splits is not None and splits.name not in DATASETS:
+        shows = "object"
+    names = {"tutorial": "tuned", "modern": shows, "lecun1998": "minibatch"}
     if kind not in names:
         hint = suggestion(kind, NETWORKS)
         raise InputError(f"network {kind!r} is unknown; use one of {', '.join(NETWORKS)}{hint}")
