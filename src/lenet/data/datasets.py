@@ -41,8 +41,9 @@ def load_dataset(
     Parameters
     ----------
     name_or_folder : str or Path
-        A name in `DATASETS`; or a folder with one subfolder of pictures per class, or with
-        `train` and optionally `validation` (or `val`) and `test` folders of such subfolders.
+        A name in `DATASETS`; or a folder with one subfolder of pictures per class, with `train`
+        and optionally `validation` and `test` folders of such subfolders, with pictures and a CSV
+        file of their labels, with IDX files as MNIST's, or with an `.npz` file; or such a file.
     validation : int or float, optional
         How much of the training part is held out for validation, drawn stratified: a number of
         images, or a fraction, 0 ≤ fraction < 1. With 0 all of it is learnt from. By default 5,000
@@ -89,8 +90,7 @@ def load_dataset(
         splits = _load_known(dataset, validation, seed)
         return _add_drawn(splits, dataset.n_drawn) if dataset.n_drawn else splits
     try:
-        folder = _existing_folder(name_or_folder)
-        source = find_source(folder)
+        folder, source = _find(name_or_folder)
         if validation is not None and "validation" in source.parts:
             raise DataError(f"{folder} has its own validation part; leave validation out")
         fraction = VALIDATION_FRACTION if validation is None else validation
@@ -151,10 +151,16 @@ def _hold_out_validation(train: Split, amount: int | float, seed: int) -> tuple[
     return hold_out(train, amount, seed)
 
 
-def _existing_folder(name_or_folder: str | Path) -> Path:
-    folder = Path(name_or_folder)
-    if str(name_or_folder) and folder.is_dir():
-        return folder
+def _find(name_or_folder: str | Path) -> tuple[Path, Source]:
+    place = Path(name_or_folder)
+    try:
+        source = find_source(place) if str(name_or_folder) else None
+    except ValueError as error:  # a null character
+        if isinstance(error, DataError):
+            raise
+        source = None
+    if source is not None:
+        return place, source
     raise DataError(
         f"{str(name_or_folder)!r} is neither a data set ({', '.join(DATASETS)}) "
         f"nor a folder of pictures{suggestion(str(name_or_folder), DATASETS)}"
@@ -193,7 +199,7 @@ def _load_source(
         if not len(parts[name]):
             raise DataError(f"{folder} is too small to hold out a {name} part: add pictures")
     loaded = Splits(
-        name=folder.resolve().name,
+        name=folder.resolve().name.removesuffix(folder.suffix if folder.is_file() else ""),
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],

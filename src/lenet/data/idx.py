@@ -1,24 +1,25 @@
-"""IDX, the format of MNIST's files, read within bounds: bytes in, array of unsigned bytes out."""
+"""IDX, the format of MNIST's files, read within bounds: bytes in, array of whole numbers out."""
 
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.errors import DataError
 
-MAX_BYTES = 2**28
-"""The largest content read, five times MNIST's training images: what a gzip bomb can cost."""
+MAX_BYTES = 2**30
+"""The largest content read, twice that of EMNIST's 697,932 images: what a gzip bomb can cost."""
 MAX_DIMENSIONS = 4
 
 _GZIP = b"\x1f\x8b"
-_UNSIGNED_BYTE = 8
+_KINDS: dict[int, np.dtype[Any]] = {0x08: np.dtype(np.uint8), 0x0C: np.dtype(">i4")}
 
 
-def read_idx(data: bytes | Path) -> NDArray[np.uint8]:
-    """Read one IDX array of unsigned bytes, plain or gzipped.
+def read_idx(data: bytes | Path) -> NDArray[Any]:
+    """Read one IDX array of unsigned bytes or 32-bit integers, plain or gzipped.
 
     The size is computed from the header before the body is unpacked, and at most one byte more
     than that is unpacked, so memory is bounded whatever a compressed file would grow to.
@@ -30,7 +31,7 @@ def read_idx(data: bytes | Path) -> NDArray[np.uint8]:
 
     Returns
     -------
-    array : uint8, 1 to 4 dimensions
+    array : uint8 or int32, 1 to 4 dimensions
 
     Raises
     ------
@@ -59,13 +60,16 @@ def _read_file(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read(content: bytes, source: str) -> NDArray[np.uint8]:
+def _read(content: bytes, source: str) -> NDArray[Any]:
     magic, _ = _first_bytes(content, 4, source)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise DataError(f"{source} is not IDX: it starts with {magic.hex(' ') or 'nothing'}")
     kind, n_dimensions = magic[2], magic[3]
-    if kind != _UNSIGNED_BYTE:
-        raise DataError(f"{source} holds IDX type {kind:#04x}; only unsigned bytes (0x08) are read")
+    if kind not in _KINDS:
+        raise DataError(
+            f"{source} holds IDX type {kind:#04x}; unsigned bytes (0x08) and 32-bit integers "
+            f"(0x0c) are read"
+        )
     if not 1 <= n_dimensions <= MAX_DIMENSIONS:
         raise DataError(f"{source} has {n_dimensions} dimensions; 1 to {MAX_DIMENSIONS} are read")
 
@@ -75,10 +79,11 @@ def _read(content: bytes, source: str) -> NDArray[np.uint8]:
         raise DataError(f"{source} ends inside its header, after {len(header)} bytes")
     shape = tuple(int(d) for d in np.frombuffer(header, ">u4", offset=4))
     # A dimension of 0 must not hide what the others would overflow.
-    if math.prod(max(d, 1) for d in shape) > MAX_BYTES:
+    item = _KINDS[kind].itemsize
+    if item * math.prod(max(d, 1) for d in shape) > MAX_BYTES:
         raise DataError(f"{source} says its shape is {shape}; at most {MAX_BYTES} bytes are read")
 
-    size = header_size + math.prod(shape)
+    size = header_size + item * math.prod(shape)
     array, rest = _first_bytes(content, size + 1, source)
     if len(array) < size:
         raise DataError(f"{source} says {size} bytes (shape {shape}) but holds {len(array)}")
@@ -87,7 +92,9 @@ def _read(content: bytes, source: str) -> NDArray[np.uint8]:
     if rest:
         what = "a second gzip member" if rest.startswith(_GZIP) else f"{len(rest)} trailing bytes"
         raise DataError(f"{source} has {what} after its gzip stream; one stream is read")
-    return np.frombuffer(array, np.uint8, offset=header_size).reshape(shape).copy()
+    numbers = np.frombuffer(array, _KINDS[kind], offset=header_size).reshape(shape)
+    native: NDArray[Any] = numbers.astype(_KINDS[kind].newbyteorder("="))
+    return native  # a copy, which can be written to
 
 
 def _first_bytes(content: bytes, limit: int, source: str) -> tuple[bytes, bytes]:

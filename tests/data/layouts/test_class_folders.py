@@ -177,7 +177,10 @@ def break_no_classes(root):
     ("damage", "message"),
     [
         (break_one_class, "broken has 1 class; 2 to 1000"),
-        (break_no_classes, "no data set that is understood: one subfolder of pictures per class"),
+        (
+            break_no_classes,
+            "a kind that is read: one subfolder of pictures per class",
+        ),
         (break_empty_class, r"class folder .*c is empty of pictures"),
         (break_text_only, r"class folder .*a is empty of pictures"),
         (break_truncated_picture, r"0\.png"),

@@ -1,0 +1,140 @@
+"""Pictures whose labels stand in a table: a CSV file with a column of files and one of labels."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from lenet.data.layouts.listing import Listing, list_folder
+from lenet.data.layouts.source import (
+    MAX_PICTURES,
+    PART_OF,
+    Part,
+    Source,
+    label_by_value,
+    several,
+)
+from lenet.errors import DataError
+
+MAX_BYTES = 2**28
+
+_FILES = ("file", "filename", "file_name", "filepath", "image", "image_path", "path", "picture")
+_LABELS = ("label", "class", "category", "target")
+_PARTS = ("split", "part", "subset")
+
+
+def read_table(folder: Path, listing: Listing) -> Source | None:
+    """The pictures that a CSV file in the folder names, with their labels.
+
+    The columns are found by their names, such as `file` and `label`; a column `split` may say
+    which part a picture belongs to. Files are looked for beside the table and one folder below.
+
+    Parameters
+    ----------
+    folder : Path
+    listing : Listing
+        What is in it.
+
+    Returns
+    -------
+    source : Source or None
+        None when no CSV file has such columns.
+
+    Raises
+    ------
+    DataError
+        When two tables have them, a picture is missing, or has two labels.
+    """
+    found = find_tables(listing)
+    if not found:
+        return None
+    if len(found) > 1:
+        raise DataError(f"{folder} has {len(found)} tables of labels; keep {found[0][0].name}")
+    path, (file_column, label_column, part_column) = found[0]
+    rows: dict[str, tuple[str, str]] = {}
+    twice = 0
+    for row in _read_rows(path):
+        file, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
+        value = (label, _part_of(path, row, part_column))
+        if not file or not label:
+            raise DataError(f"{path}: row {len(rows) + twice + 2} lacks its file or its label")
+        twice += file in rows
+        if rows.setdefault(file, value) != value:
+            raise DataError(f"{path}: {file} has two labels, {rows[file][0]} and {label}")
+        if len(rows) > MAX_PICTURES:
+            raise DataError(f"{path} has more than {MAX_PICTURES} rows; none was read")
+    places = _find_pictures(path, folder, listing, list(rows))
+    values, pictures = {}, {}
+    for part in sorted({part for _, part in rows.values()}):
+        chosen = [file for file, (_, of) in rows.items() if of == part]
+        pictures[part] = [places[file] for file in chosen]
+        values[part] = np.array([rows[file][0] for file in chosen])
+    if "train" not in values:
+        raise DataError(f"{path} names no training pictures in its column {part_column}")
+    class_names, labels = label_by_value(values, path)
+    parts = {part: Part(pictures[part], labels[part]) for part in pictures}
+    remarks = [f"Labels were read from {path.name}, columns {file_column} and {label_column}."]
+    if twice:
+        remarks.append(f"{path.name} names {twice} of its pictures twice; once is enough.")
+    return Source("a table of files and labels", class_names, parts, tuple(remarks))
+
+
+def find_tables(listing: Listing) -> list[tuple[Path, tuple[str, str, str]]]:
+    """The CSV files of a folder that have the columns; with these, of files, labels and parts."""
+    files = [path for path in listing.others if path.suffix.lower() in (".csv", ".tsv")]
+    return [(path, columns) for path in files if (columns := _find_columns(path))]
+
+
+def _read_rows(path: Path) -> "csv.DictReader[str]":
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path} has more than {MAX_BYTES} bytes; none was read")
+    text = path.read_text("utf-8-sig", "surrogateescape")
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    return csv.DictReader(text.splitlines(), delimiter=delimiter)
+
+
+def _find_columns(path: Path) -> tuple[str, str, str] | None:
+    """The columns of files, labels and, else empty, parts."""
+    try:
+        names = _read_rows(path).fieldnames or ()
+    except csv.Error as error:
+        raise DataError(f"{path} is no table: {error}") from error
+    known = {name.strip().lower(): name for name in reversed(names)}
+    first = [
+        next((known[w] for w in words if w in known), "") for words in (_FILES, _LABELS, _PARTS)
+    ]
+    return (first[0], first[1], first[2]) if first[0] and first[1] else None
+
+
+def _part_of(path: Path, row: dict[str, str], column: str) -> str:
+    word = (row[column] or "").strip().lower() if column else "train"
+    if word not in PART_OF:
+        raise DataError(f"{path}: {word!r} in column {column} is none of train, validation, test")
+    return PART_OF[word]
+
+
+def _find_pictures(
+    table: Path, folder: Path, listing: Listing, files: list[str]
+) -> dict[str, Path]:
+    """Where each file is: beside the table, or in a folder beside it."""
+    there = {path.name: path for path in listing.pictures}
+    for each in listing.folders:
+        for path in list_folder(each).pictures:
+            there.setdefault(path.name, path)
+            there[f"{each.name}/{path.name}"] = path
+    places: dict[str, Path] = {}
+    missing: list[str] = []
+    for file in files:
+        name = file.replace("\\", "/").removeprefix("./")
+        if name in there:
+            places[file] = there[name]
+        elif ".." not in Path(name).parts and (folder / name).is_file():
+            places[file] = folder / name
+        else:
+            missing.append(file)
+    if missing:
+        raise DataError(
+            f"{table} names {len(missing)} files that are not there: {several(missing)}"
+        )
+    return places
