@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import lenet
 from lenet.data.distortions import Distortions
 from lenet.files import write_atomic
@@ -86,10 +84,10 @@ def in_order(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def say(progress: ExperimentProgress) -> None:
-    if np.isclose(progress.passes % 1, 0) and progress.test_error is not None:
+    if progress.measured and progress.stage.startswith("curvature") and progress.share == 0:
         print(
-            f"pass {progress.passes:.0f}: training {100 * progress.train_error:.2f} %, "
-            f"validation {100 * progress.test_error:.2f} % the pass before",
+            f"pass {progress.measured}: training {100 * progress.train_error:.2f} %, "
+            f"validation {100 * progress.test_error:.2f} %",
             file=sys.stderr,
             flush=True,
         )

@@ -5,8 +5,10 @@ from PIL import Image
 
 from lenet.benchmark import run, scope
 from lenet.benchmark.results import Benchmark, Speed
-from lenet.cli import options
+from lenet.cli import measure, options
+from lenet.cli.progress import Progress
 from lenet.errors import InputError
+from lenet.reproduction import ExperimentProgress
 
 
 @pytest.mark.slow
@@ -92,3 +94,18 @@ def test_bench_shows_a_table(lenet_command, measured, tmp_path):
     result = lenet_command("bench", "--out", tmp_path / "bench.png")
     assert measured == [scope.FULL]
     assert "60,000 images/s  (55,000 – 65,000)" in result.out
+
+
+def test_a_pass_has_its_line_when_its_errors_are_known(capsys):
+    tell = measure._teller(Progress())
+    known = (0.5, 0.4), (0.3, 0.2)
+    for number, (before, after) in enumerate(zip((None, *known), known, strict=False), 1):
+        errors = before or (None, None)
+        tell(ExperimentProgress(f"pass {number}/2", 1, 0, number, 2, number - 1, *errors))
+        tell(ExperimentProgress(f"errors {number}", 1, 0, number, 2, number - 1, *errors))
+        tell(ExperimentProgress("next", 0, 0, number, 2, number, *after))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error " in line]
+    assert lines == [
+        "pass 1/2: error 50.00 % on the training patterns, 40.00 % on the test images",
+        "pass 2/2: error 30.00 % on the training patterns, 20.00 % on the test images",
+    ]

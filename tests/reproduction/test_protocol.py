@@ -64,9 +64,19 @@ def test_passes_are_told_as_they_go_on(reduced):
 def test_time_left_does_not_know_of_compiling(reduced):
     seen = reduced[2]
     names = list(stages_of(seen))
-    assert names[:2] == ["compiling for this processor", "curvature before pass 1"]
-    before = [p for p in seen if p.stage in names[:2]]
+    first = ["making 3 networks", "compiling for this processor", "curvature before pass 1"]
+    assert names[:3] == first
+    before = [p for p in seen if p.stage in first]
     assert {p.seconds_left for p in before} == {None}
+
+
+def test_what_follows_the_passes_has_a_time_left_of_its_own(reduced):
+    after = [p for p in reduced[2] if p.stage == "test errors after pass 2"]
+    assert [round(p.share, 2) for p in after] == [0, 0.33, 0.67, 1]
+    assert [p.seconds_left is None for p in after] == [True, False, False, False]
+    assert after[-1].seconds_left == 0
+    between = [p for p in reduced[2] if p.stage == "test errors after pass 1"]
+    assert all(p.seconds_left > 0 for p in between)  # of the passes to come
 
 
 def test_every_stage_goes_from_nothing_to_all(reduced):
@@ -75,7 +85,7 @@ def test_every_stage_goes_from_nothing_to_all(reduced):
     for name, shares in stages.items():
         assert shares == sorted(shares), name
         assert shares[0] == 0
-        assert shares[-1] == 1 or name == "drawing the figures"
+        assert shares[-1] == 1 or name in ("making 3 networks", "drawing the figures")
     text = "\n".join(stages)
     for word in ("training patterns", *results.robustness_error_percent, "letters", "figures"):
         assert word in text

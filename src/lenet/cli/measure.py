@@ -130,8 +130,8 @@ def _teller(progress: Progress) -> "Callable[[ExperimentProgress], None]":
 
     def tell(at: "ExperimentProgress") -> None:
         nonlocal told
-        if at.test_error is not None and at.train_error is not None and at.passes >= told + 1:
-            told = int(at.passes)
+        if at.measured > told and at.train_error is not None and at.test_error is not None:
+            told = at.measured
             progress.say(
                 f"pass {told}/{at.of}: error {percent(at.train_error)} on the training patterns, "
                 f"{percent(at.test_error)} on the test images"

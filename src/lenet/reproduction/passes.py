@@ -13,7 +13,7 @@ from lenet.errors import InputError
 from lenet.machine import describe_machine, list_versions
 from lenet.reproduction.experiment import Experiment
 from lenet.reproduction.patterns import Patterns
-from lenet.reproduction.progress import Announcer, OnProgress
+from lenet.reproduction.progress import Announcer, ExperimentProgress, OnProgress
 from lenet.reproduction.scores import error_rates, make_scorers
 from lenet.reproduction.state import ExperimentState, load_state, save_state
 from lenet.threads import thread_count
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lenet.kernels.replicas import Replicas
 
 _CHUNK = 500  # patterns between two words on how far it is, at most
-_PRESENTED = 16 * _CHUNK  # to all networks together, likewise
+_PRESENTED = 32_000  # to all networks together, likewise
 
 
 def train_passes(
@@ -56,6 +56,9 @@ def train_passes(
     """
     if experiment.subset is not None and experiment.subset > len(train):
         raise InputError(f"subset is {experiment.subset}, but there are {len(train)} patterns")
+    if on_progress is not None:
+        networks = f"{experiment.seeds:,} network{'s' * (experiment.seeds > 1)}"
+        on_progress(ExperimentProgress(f"making {networks}", 0, None, 0, experiment.passes))
     state = load_state(path, experiment, data)
     if state.passes >= experiment.passes:
         return state

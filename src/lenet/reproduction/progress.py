@@ -26,8 +26,10 @@ class ExperimentProgress:
     passes : float
         Passes done, the current one in part.
     of : int
+    measured : int
+        Passes whose errors are known.
     train_error, test_error : float, optional
-        Error rates after the last whole pass, mean over the seeds.
+        Error rates after the last of them, mean over the seeds.
     """
 
     stage: str
@@ -35,6 +37,7 @@ class ExperimentProgress:
     seconds_left: float | None
     passes: float
     of: int
+    measured: int = 0
     train_error: float | None = None
     test_error: float | None = None
 
@@ -54,6 +57,7 @@ class Announcer:
     def __init__(self, state: ExperimentState, tell: OnProgress | None) -> None:
         self._state, self._tell = state, tell or (lambda _: None)
         self._trained_since: tuple[float, float] | None = None  # seconds, passes
+        self._trained = float(state.passes)
 
     def begin(self, stage: str, parts: int = 1, *, trains: bool = False) -> None:
         """A stage of so many equal parts begins; one that `trains` is a whole pass."""
@@ -67,11 +71,14 @@ class Announcer:
         """So many parts more of the stage are done."""
         self._done += parts
         share = self._done / self._parts
-        passes = self._state.passes + (share if self._trains else 0)
+        if self._trains:
+            self._trained = self._state.passes + share
         of = self._state.experiment.passes
-        errors = _last(self._state.train_error), _last(self._state.test_error)
+        known = self._state.passes, _last(self._state.train_error), _last(self._state.test_error)
         self._tell(
-            ExperimentProgress(self._stage, share, self._seconds_left(share), passes, of, *errors)
+            ExperimentProgress(
+                self._stage, share, self._seconds_left(share), self._trained, of, *known
+            )
         )
 
     def watched(self, scorers: Iterable[Score]) -> list[Score]:
@@ -88,16 +95,15 @@ class Announcer:
         return [watched(score) for score in scorers]
 
     def _seconds_left(self, share: float) -> float | None:
-        """By the pace of the passes so far, measuring between them included, or of the study."""
-        now = time.perf_counter()
-        if self._state.passes >= self._state.experiment.passes:
+        """Of the passes, by their pace with the measuring between them; after them of the stage."""
+        now, left = time.perf_counter(), self._state.experiment.passes - self._trained
+        if left == 0 and not self._trains:
             return (now - self._began) * (1 - share) / share if share else None
         if self._trained_since is None:
             return None
         began, before = self._trained_since
-        done = self._state.passes + (share if self._trains else 0)
-        left = self._state.experiment.passes - done
-        return (now - began) / (done - before) * left if done > before else None
+        done = self._trained - before
+        return (now - began) / done * left if done else None
 
 
 def _last(errors: NDArray[np.float64]) -> float | None:
