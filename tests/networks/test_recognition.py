@@ -201,6 +201,22 @@ def test_what_is_not_a_lenet_5_is_refused_with_the_reason(reason):
     assert "\n" not in str(caught.value)
 
 
+class Doubled(nn.Module):
+    """Something around a network of ours is no network of ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = lenet.build_network("modern")
+
+    def forward(self, x):
+        return 2 * self.network(x)
+
+
+def test_what_is_put_around_a_network_counts():
+    with pytest.raises(InputError, match="what it computes with them is not"):
+        as_lenet(Doubled())
+
+
 def test_the_public_verbs_take_it(splits, tmp_path):
     module, recipe = Functional(), Recipe("short", epochs=1, batch_size=16)
     rows = lenet.summarize(module)

@@ -19,6 +19,7 @@ from lenet.networks.plans import POOLINGS
 from lenet.networks.shapes import match_layers, variant
 from lenet.networks.sizes import C5_UNITS, S4_FEATURES
 from lenet.networks.tutorial import Tutorial
+from lenet.threads import one_torch_thread
 
 _N_IMAGES = 3
 _RATES = (0.5, 0.25, 0.2, 0.1, 0.3, 0.4)  # of Dropout, where no layer tells it
@@ -65,7 +66,8 @@ def as_lenet(module: nn.Module, preprocessing: Preprocessing | None = None) -> L
         When it is not a LeNet-5, and why; or when it pads with zeros, and paper is another value
         after the preprocessing.
     """
-    inner = getattr(module, "network", module)
+    # What `lenet.fuse` made has the network beside its layers; a module inside is a layer.
+    inner = vars(module).get("network", module)
     if isinstance(inner, LeNet):
         return inner
     try:
@@ -128,7 +130,8 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
     """Afterwards the modes of all its layers are what they were, and torch's generator too."""
     modes = [(layer, layer.training) for layer in module.modules()]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        # Three images: several threads would wait for one another longer than they compute.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), one_torch_thread():
             yield
     finally:
         for layer, mode in modes:
