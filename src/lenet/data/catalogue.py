@@ -96,6 +96,7 @@ _MNIST = Dataset(
     ),
     mirrors=(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://dataset.bj.bcebos.com/mnist/",  # PaddlePaddle's, in Beijing
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "https://raw.githubusercontent.com/fgnt/mnist/master/",
     ),
@@ -158,6 +159,7 @@ DATASETS: dict[str, Dataset] = {
             ),
             mirrors=(
                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+                "https://dataset.bj.bcebos.com/fashion_mnist/",  # PaddlePaddle's, in Beijing
                 "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
                 "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             ),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from lenet.data.catalogue import Dataset, OfficialFile, find_dataset
 from lenet.errors import DataError, DownloadError, LenetError
@@ -18,7 +19,7 @@ from lenet.files import write_atomic
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes received and the bytes in all."""
 
-_TIMEOUT_SECONDS = 20
+_TIMEOUT_SECONDS = (6, 20)  # to be reached, and between two pieces
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def fetch_dataset(name: str, on_progress: Progress | None = None) -> tuple[Path,
         When no mirror gives a file, or the cache cannot be written.
     """
     dataset = find_dataset(name)
-    return tuple(_obtain(dataset, file, on_progress)[0] for file in dataset.files)
+    mirrors = list(dataset.mirrors)
+    return tuple(_obtain(dataset, file, mirrors, on_progress)[0] for file in dataset.files)
 
 
 def read_files(dataset: Dataset) -> tuple[bytes, ...]:
@@ -75,7 +77,8 @@ def read_files(dataset: Dataset) -> tuple[bytes, ...]:
     DownloadError
         When no mirror gives a file, or the cache cannot be written.
     """
-    return tuple(_obtain(dataset, file)[1] for file in dataset.files)
+    mirrors = list(dataset.mirrors)
+    return tuple(_obtain(dataset, file, mirrors)[1] for file in dataset.files)
 
 
 def verify_dataset(name: str) -> tuple[FileCheck, ...]:
@@ -127,7 +130,7 @@ def _places(dataset: Dataset, file: OfficialFile) -> tuple[Path, ...]:
 
 
 def _obtain(
-    dataset: Dataset, file: OfficialFile, on_progress: Progress | None = None
+    dataset: Dataset, file: OfficialFile, mirrors: list[str], on_progress: Progress | None = None
 ) -> tuple[Path, bytes]:
     """The file's place and verified content: the user's, else the cache's, else a mirror's."""
     *given, cached = _places(dataset, file)
@@ -140,7 +143,7 @@ def _obtain(
     except DataError:
         content = None
     if content is None:
-        content = download(dataset, file, cached, on_progress)
+        content = download(dataset, file, mirrors, cached, on_progress)
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(cached, content)
@@ -189,7 +192,11 @@ class _BoundedBuffer(BytesIO):
 
 
 def download(
-    dataset: Dataset, file: OfficialFile, target: Path, on_progress: Progress | None
+    dataset: Dataset,
+    file: OfficialFile,
+    mirrors: list[str],
+    target: Path,
+    on_progress: Progress | None,
 ) -> bytes:
     """Ask the mirrors in turn for a file; content that is not the published one is refused.
 
@@ -197,6 +204,9 @@ def download(
     ----------
     dataset : Dataset
     file : OfficialFile
+    mirrors : list of str
+        The one that gives the file is put first, to be asked first for the next: where others
+        cannot be reached, they are waited for once.
     target : Path
         Where it would be kept, for the message.
     on_progress : callable, optional
@@ -210,22 +220,36 @@ def download(
 
     get = pooch.HTTPDownloader(chunk_size=2**16, timeout=_TIMEOUT_SECONDS)
     failures = []
-    for mirror in dataset.mirrors:
-        url = mirror + file.name
+    for mirror in mirrors:
         buffer = _BoundedBuffer(file, on_progress)
         try:
-            get(url, buffer, None)
+            get(mirror + file.name, buffer, None)
             content = buffer.getvalue()
-            sha256 = hashlib.sha256(content).hexdigest()
             if len(content) != file.size:
-                raise DataError(f"sent {len(content)} of {file.size} bytes")
-            if sha256 != file.sha256:
-                raise DataError(f"sent other bytes: SHA-256 {sha256}, published {file.sha256}")
-            return content
+                raise DataError(f"sends {len(content)} of {file.size} bytes")
+            if hashlib.sha256(content).hexdigest() != file.sha256:
+                raise DataError("sends other bytes than the published SHA-256 has")
         except (OSError, DataError) as error:  # requests' errors are OSErrors
-            failures.append(f"  {url}\n    {error}")
+            failures.append(f"{urlsplit(mirror).netloc}: {_in_short(error)}")
+            continue
+        mirrors.remove(mirror)
+        mirrors.insert(0, mirror)
+        return content
+    names = ", ".join(file.name for file in dataset.files)
     raise DownloadError(
-        f"{dataset.name}: no mirror gave {file.name}:\n" + "\n".join(failures) + "\n"
-        f"Try again later, or put the file into {target.parent} yourself, or into a folder "
-        f"{dataset.folder} inside the one that LENET_DATA names."
+        f"{dataset.name}: no mirror gave {file.name} ({'; '.join(failures)}); try again later, or "
+        f"put the files {names} into {target.parent}, or into a folder {dataset.name} inside the "
+        f"one that LENET_DATA names"
     )
+
+
+def _in_short(error: Exception) -> str:
+    """What went wrong with a mirror, without the innards of the library that asked it."""
+    from requests import ConnectionError as Unreachable
+    from requests import HTTPError, Timeout
+
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"answers {error.response.status_code}"
+    if isinstance(error, Unreachable | Timeout):
+        return "cannot be reached"
+    return str(error) if isinstance(error, DataError) else "breaks off"
