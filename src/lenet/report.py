@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.checkpoints import load_checkpoint
+from lenet.data.preprocessing import Wish
 from lenet.data.splits import Split
 from lenet.engines import Engine
 from lenet.errors import InputError
@@ -41,6 +42,8 @@ def train_run(
     recipe: Recipe | str | None = None,
     *,
     validation: int | float | None = None,
+    preparation: Wish = "auto",
+    skip_damaged: bool = False,
     changes: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     name: str | None = None,
@@ -53,7 +56,7 @@ def train_run(
 
     Parameters
     ----------
-    data, network, recipe, validation, changes, out, name, engine
+    data, network, recipe, validation, preparation, skip_damaged, changes, out, name, engine
         As `lenet.training.runs.create_run`.
     on_epoch, on_step, on_progress
         As `lenet.training.runs.finish_run`.
@@ -73,6 +76,8 @@ def train_run(
         network,
         recipe,
         validation=validation,
+        preparation=preparation,
+        skip_damaged=skip_damaged,
         changes=changes,
         out=out,
         name=name,
@@ -140,7 +145,7 @@ def write_report(run: Run) -> Path:
             "The kernels of layers C1 and C3, in colours.": pictures["filters"],
         },
         _facts(run),
-        getattr(run.splits, "remarks", ()),
+        run.splits.remarks,
         _commands(run),
     )
     path = run.folder / "report.html"

@@ -1,18 +1,28 @@
-"""`lenet data`: the data sets listed, fetched, verified."""
+"""`lenet data`: the data sets listed, fetched, verified, and one's own folder looked through."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from lenet.cli.options import Json, completed, dataset_names
+from lenet.cli.options import (
+    SPLITS,
+    Json,
+    Preparation,
+    SkipDamaged,
+    completed,
+    dataset_names,
+)
 from lenet.cli.output import say, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from lenet.data.preprocessing import Wish
 
 app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def door(context: typer.Context) -> None:
-    """The data sets: list them, get one, check the files."""
+    """The data sets: list them, get one, verify its files; check a folder of your own."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -93,3 +103,32 @@ def data_verify(
             bad |= check.state == "damaged" or (check.state == "missing" and name is not None)
     if bad:
         raise typer.Exit(1)
+
+
+@app.command("check")
+def data_check(
+    folder: Annotated[
+        str, typer.Argument(help="A folder of pictures, or any data set.", metavar="FOLDER|NAME")
+    ],
+    preparation: Preparation = "auto",
+    skip_damaged: SkipDamaged = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a training would learn from: layout, classes, counts, and what to beware of."""
+    from lenet.data.datasets import find_layout, load_dataset
+
+    splits = load_dataset(folder, preparation=cast("Wish", preparation), skip_damaged=skip_damaged)
+    layout = find_layout(folder)
+    counts = {name: splits.part(name).count(len(splits.class_names)).tolist() for name in SPLITS}
+    if as_json:
+        facts = {name: getattr(splits, name) for name in ("name", "preparation", "sha256")}
+        classes = {"class_names": splits.class_names, "images": counts, "remarks": splits.remarks}
+        show_json({**facts, "layout": layout, **classes})
+        return
+    for remark in splits.remarks:
+        say(remark)
+    show(f"{splits.name}: {layout}; pictures prepared as {splits.preparation}")
+    rows = zip(splits.class_names, *counts.values(), strict=True)
+    body = [(name, *(f"{n:,}" for n in numbers)) for name, *numbers in rows]
+    total = ("all", *(f"{sum(numbers):,}" for numbers in counts.values()))
+    show_table(("class", *SPLITS), [*body, total])

@@ -99,6 +99,19 @@ def load_dataset(
         raise DataError(f"{name_or_folder} cannot be read: {error.strerror}") from error
 
 
+def find_layout(name_or_folder: str | Path) -> str:
+    """How a data set is laid out, in a few words.
+
+    Raises
+    ------
+    DataError
+        When it is unknown, or not laid out in a way that is read.
+    """
+    if not isinstance(name_or_folder, Path) and name_or_folder in DATASETS:
+        return "a data set with a name"
+    return _find(name_or_folder)[1].layout
+
+
 def _check_amount(validation: int | float) -> None:
     """Refuse what is neither a number of images nor a fraction."""
     count = isinstance(validation, int) and validation >= 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.splits import Split, Splits
+from lenet.data.splits import Splits
 
 FEW = 10
 """Pictures of a class, or of the test part, below which a remark is made."""
@@ -31,14 +31,10 @@ def remark_on(splits: Splits) -> tuple[str, ...]:
     return tuple(filter(None, remarks))
 
 
-def _count(split: Split, classes: int) -> NDArray[np.intp]:
-    return np.bincount(split.labels, minlength=classes)
-
-
 def _few(splits: Splits) -> str:
     names = splits.class_names
     parts = (splits.train, splits.validation, splits.test)
-    counts = np.sum([_count(part, len(names)) for part in parts], axis=0)
+    counts = np.sum([part.count(len(names)) for part in parts], axis=0)
     few = [f"{name} ({n})" for name, n in zip(names, counts, strict=True) if n < FEW]
     if not few:
         return ""
@@ -51,7 +47,7 @@ def _short_test(splits: Splits) -> str:
     if n < FEW:
         images = "1 image" if n == 1 else f"{n} images"
         return f"The test part has {images}: its accuracy is hardly more than chance; add pictures."
-    counts = _count(splits.test, len(splits.class_names))
+    counts = splits.test.count(len(splits.class_names))
     absent = [name for name, n in zip(splits.class_names, counts, strict=True) if not n]
     return f"The test part has no image of: {_some(absent)}." if absent else ""
 
@@ -75,7 +71,7 @@ def _key(image: NDArray[np.uint8]) -> bytes:
 def _guessing(splits: Splits) -> str:
     if not len(splits.test):
         return ""
-    counts = _count(splits.test, len(splits.class_names))
+    counts = splits.test.count(len(splits.class_names))
     share = counts.max() / len(splits.test)
     if share < _GUESS:
         return ""

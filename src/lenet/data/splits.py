@@ -39,6 +39,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def count(self, classes: int) -> NDArray[np.intp]:
+        """How many images there are of each class: (classes,)."""
+        return np.bincount(self.labels, minlength=classes)
+
 
 @dataclass(frozen=True)
 class Splits:

@@ -9,7 +9,7 @@ object      36 to 64 % of the short side, anywhere with a margin of 3 %, turned 
 paper       light, brighter on one side by up to 30 %, grain and noise of up to 5 of 255 levels
 ==========  ========================================================================================
 
-Run ``python tests/data/drawn_folders.py FOLDER --kind parts`` to have one to train on.
+Run ``python tests/drawn_folders.py FOLDER --kind parts`` to have one to train on.
 """
 
 import argparse
