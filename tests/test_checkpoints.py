@@ -4,10 +4,12 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 from importlib import resources
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
@@ -23,6 +25,7 @@ from lenet.checkpoints import (
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError
 from lenet.networks import build_network
+from lenet.trust import N_FEATURES, Trust
 
 NAMES = tuple("0123456789")
 
@@ -339,3 +342,55 @@ def test_all_pretrained_weights_load_and_have_a_card():
         assert card
         loaded = load_checkpoint(name)
         assert loaded.network.num_classes == len(loaded.class_names)
+
+
+def believing() -> Trust:
+    return Trust(
+        temperature=1.5,
+        weight=np.linspace(-1, 1, N_FEATURES).astype(np.float32),
+        bias=-0.25,
+        least_known=0.125,
+        least_probability=0.75,
+        rejection=np.array([[0, 0, 0.5], [0.5, 0.25, 0.125]], np.float32),
+    )
+
+
+def test_trust_comes_back(path):
+    good = checkpoint()
+    good.trust = believing()
+    save_checkpoint(path, good)
+    back = load_checkpoint(path).trust
+    assert back.to_dict() == good.trust.to_dict()
+    for name, array in good.trust.arrays().items():
+        assert np.array_equal(back.arrays()[name], array)
+    save_checkpoint(path, checkpoint())
+    assert load_checkpoint(path).trust is None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "arrays", "message"),
+    [
+        ({"bias": "0"}, {}, "must be numbers"),
+        ({"bias": None}, {}, "must be numbers"),
+        ({"more": 0.5}, {}, "trust needs temperature, bias"),
+        ({"temperature": -1.0}, {}, "positive temperature"),
+        ({}, {"trust.more": torch.zeros(3)}, "trust needs weight and rejection"),
+        ({}, {"trust.weight": torch.zeros(603)}, r"weight \(604,\)"),
+        ({}, {"trust.weight": torch.zeros(604).double()}, "as float32"),
+        ({}, {"trust.weight": torch.full((604,), torch.nan)}, "NaN"),
+    ],
+)
+def test_trust_that_is_not_as_it_was_written_is_refused(path, numbers, arrays, message):
+    tensors = {name: torch.from_numpy(array) for name, array in believing().arrays().items()}
+    rewrite(
+        path,
+        lambda metadata: metadata.update(trust=believing().to_dict() | numbers),
+        lambda weights: weights.update(tensors | arrays),
+    )
+    assert re.search(message, refused(path))
+
+
+def test_arrays_of_trust_without_its_numbers_are_unknown_weights(path):
+    tensors = {name: torch.from_numpy(array) for name, array in believing().arrays().items()}
+    rewrite(path, None, lambda weights: weights.update(tensors))
+    assert "trust.weight" in refused(path)

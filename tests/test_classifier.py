@@ -13,11 +13,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from lenet.checkpoints import Checkpoint, pretrained_weights, save_checkpoint
-from lenet.classifier import CHUNK, LOW_MARGIN, Classifier
+from lenet.classifier import CHUNK, Classifier
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError, PictureError, ShapeError
 from lenet.networks import LAYERS, NETWORKS, build_network
 from lenet.networks.initialization import initialize
+from lenet.trust import N_FEATURES, UNSURE, Trust
 
 sys.path.insert(0, str(Path(__file__).parent))
 import photographs
@@ -25,7 +26,20 @@ import photographs
 DIGITS = tuple("0123456789")
 
 
-def checkpoint(name="modern", *, preparation="digit", class_names=DIGITS, weight=1.0):
+def believing(known=0.9, **changes):
+    """Trust for which every picture is known just so much."""
+    values = {
+        "temperature": 1.0,
+        "weight": np.zeros(N_FEATURES, np.float32),
+        "bias": float(np.log(known / (1 - known))),
+        "least_known": 0.5,
+        "least_probability": 0.0,
+        "rejection": np.array([[0, 0, 0.1], [0.99, 0.4, 0.01]], np.float32),
+    }
+    return Trust(**(values | changes))
+
+
+def checkpoint(name="modern", *, preparation="digit", class_names=DIGITS, weight=1.0, trust=None):
     network = build_network(name, num_classes=len(class_names))
     scheme = "fan-in" if name == "lecun1998" else "kaiming"
     initialize(network, scheme, torch.Generator().manual_seed(0))
@@ -33,7 +47,7 @@ def checkpoint(name="modern", *, preparation="digit", class_names=DIGITS, weight
         with torch.no_grad():
             network.output.weight.mul_(weight)
             network.output.bias.mul_(0)
-    return Checkpoint(network, Preprocessing(preparation, 3.0, -0.3), class_names)
+    return Checkpoint(network, Preprocessing(preparation, 3.0, -0.3), class_names, trust=trust)
 
 
 @pytest.fixture(scope="module")
@@ -159,14 +173,72 @@ def test_ink_of_another_shape_or_type_is_refused(classifier, ink):
         classifier.predict_ink(ink)
 
 
-def test_a_low_margin_is_a_doubt(picture):
+def test_a_low_probability_is_a_doubt(picture):
     unsure = Classifier(checkpoint(weight=0.0)).predict(picture)
     assert unsure.probability == pytest.approx(0.1)
-    assert [doubt.name for doubt in unsure.doubts] == ["low-margin"]
+    assert [doubt.name for doubt in unsure.doubts] == ["low-probability"]
     assert unsure.doubts[0].sentence == "It could as well be 1: 10% against 10%."
     sure = Classifier(checkpoint(weight=1000.0)).predict(picture)
-    assert sure.probability > LOW_MARGIN
+    assert sure.probability > UNSURE
     assert sure.doubts == ()
+
+
+def test_what_is_unknown_is_doubted(picture):
+    strange = Classifier(checkpoint(trust=believing(0.3))).predict(picture)
+    assert strange.known == pytest.approx(0.3)
+    assert [doubt.name for doubt in strange.doubts] == ["unknown"]
+    familiar = Classifier(checkpoint(trust=believing(0.9))).predict(picture)
+    assert familiar.known == pytest.approx(0.9)
+    assert familiar.doubts == ()
+    assert Classifier(checkpoint()).predict(picture).known is None
+
+
+def test_every_way_to_ask_gives_the_same_belief(picture):
+    weight = np.linspace(-0.01, 0.01, N_FEATURES).astype(np.float32)
+    reader = Classifier(checkpoint(trust=believing(weight=weight, temperature=3.0)))
+    explanation = reader.explain(picture)
+    one, (among_many,) = reader.predict(picture), reader.predict_many([picture])
+    (of_ink,) = reader.predict_ink(explanation.ink.ink[None])
+    for other in (explanation.prediction, among_many, of_ink):
+        assert other.known == pytest.approx(one.known, abs=1e-6)
+        assert other.probability == pytest.approx(one.probability, abs=1e-6)
+    layers = [explanation.activations[name].ravel() for name in ("s4", "c5", "f6")]
+    odds = np.concatenate(layers) @ weight + np.log(9)
+    assert one.known == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-5)
+
+
+def test_a_temperature_moves_the_probability_and_not_the_label(picture):
+    plain = Classifier(checkpoint(weight=20.0)).predict(picture)
+    cool = Classifier(checkpoint(weight=20.0, trust=believing(temperature=4.0))).predict(picture)
+    same = Classifier(checkpoint(weight=5.0)).predict(picture)
+    assert cool.label == plain.label
+    assert cool.probability == pytest.approx(same.probability, abs=1e-5)
+    assert cool.probability < plain.probability
+
+
+@pytest.mark.parametrize(("known", "probability"), [(0.9, 0.5), (0.3, 1.0)])
+def test_an_answer_that_is_not_sure_enough_is_rejected(picture, known, probability):
+    weight = 1000.0 if probability == 1 else 1.0
+    weights = checkpoint(weight=weight, trust=believing(known))
+    answered = Classifier(weights).predict(picture)
+    rejected = Classifier(weights, reject=0.05).predict(picture)
+    assert rejected.label is None
+    assert rejected.top == answered.top
+    assert rejected.doubts[-1].name == "rejected"
+    assert f"Rejected: {answered.label} has " in rejected.doubts[-1].sentence
+    assert Classifier(weights, reject=0.2).predict(picture).label == answered.label
+
+
+def test_what_is_sure_and_known_is_not_rejected(picture):
+    weights = checkpoint(weight=1000.0, trust=believing(0.9))
+    assert Classifier(weights, reject=0.05).predict(picture).label is not None
+
+
+def test_a_promise_that_cannot_be_made_is_refused():
+    with pytest.raises(InputError, match="validation part"):
+        Classifier(checkpoint(), reject=0.01)
+    with pytest.raises(InputError, match=r"0\.0100 at best"):
+        Classifier(checkpoint(trust=believing()), reject=0.001)
 
 
 def test_where_nothing_is_found_nothing_is_named(classifier):

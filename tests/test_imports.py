@@ -26,6 +26,7 @@ ORDER = (
     "state_dicts",
     "checkpoints",
     "training",
+    "answers",
     "classifier",
     "estimator",
     "figures",

@@ -10,6 +10,7 @@ from lenet.trust import (
     N_FEATURES,
     SURE,
     Trust,
+    errors_by_rejection,
     features_of,
     fit_known,
     fit_temperature,
@@ -97,6 +98,13 @@ def test_a_rejection_curve_is_bounded_and_begins_with_all_answers():
     assert curve[0] == pytest.approx([0, 0, 716 / 5001])
     flawless = rejection_curve(confidences, np.ones(5000, bool))
     assert flawless.ravel() == pytest.approx([0, 0, 1 / 5001])
+
+
+def test_errors_by_rejection_are_those_of_the_answers_left():
+    confidences = RNG.permutation(1000) / 1000
+    right = RNG.random(1000) < confidences
+    for share, error in errors_by_rejection(confidences, right):
+        assert error == pytest.approx(1 - right[confidences >= share].mean())
 
 
 def test_the_wanted_error_is_had_with_the_fewest_rejected():

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from lenet.errors import LenetError, LenetWarning
 
 if TYPE_CHECKING:
+    from lenet.answers import Prediction as Prediction
     from lenet.checkpoints import Checkpoint as Checkpoint
     from lenet.checkpoints import load_checkpoint as load_checkpoint
     from lenet.checkpoints import save_checkpoint as save_checkpoint
     from lenet.classifier import Classifier as Classifier
-    from lenet.classifier import Prediction as Prediction
     from lenet.data.datasets import load_dataset as load_dataset
     from lenet.data.distortions import Distortions as Distortions
     from lenet.data.preprocessing import Preprocessing as Preprocessing
@@ -40,7 +40,7 @@ _HOME_OF = {
     "LeNet": "networks",
     "LeNet5": "networks",
     "LeNetClassifier": "estimator",
-    "Prediction": "classifier",
+    "Prediction": "answers",
     "Preprocessing": "data.preprocessing",
     "Recipe": "training.recipes",
     "Split": "data.splits",

@@ -22,6 +22,7 @@ from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks.models import Model
 from lenet.networks.plans import plan_network
+from lenet.trust import Trust
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,12 +60,14 @@ class Checkpoint:
     metadata : dict, optional
         Where the weights come from, as plain JSON values: any of ``recipe``, ``seed``, ``data``
         (name and SHA-256), ``versions``, ``metrics``.
+    trust : Trust, optional
+        How far to believe the network.
 
     Attributes
     ----------
     model : Model
         The network without torch.
-    preprocessing, class_names, metadata
+    preprocessing, class_names, metadata, trust
 
     Raises
     ------
@@ -81,6 +84,7 @@ class Checkpoint:
         preprocessing: Preprocessing,
         class_names: tuple[str, ...],
         metadata: Mapping[str, Any] | None = None,
+        trust: Trust | None = None,
     ) -> None:
         if not isinstance(network, Model):
             from lenet.networks.recognition import as_lenet
@@ -90,13 +94,11 @@ class Checkpoint:
         self.preprocessing = preprocessing
         self.class_names = class_names
         self.metadata = dict(metadata or {})
+        self.trust = trust
         check_class_names(class_names, self.model.plan.num_classes)
-        unknown = sorted(set(self.metadata) - set(_ADDITIONAL))
-        if unknown:
-            raise CheckpointError(
-                f"unknown metadata {', '.join(map(repr, unknown))}; "
-                f"known are {', '.join(_ADDITIONAL)}"
-            )
+        if unknown := sorted(set(self.metadata) - set(_ADDITIONAL)):
+            names = ", ".join(map(repr, unknown))
+            raise CheckpointError(f"unknown metadata {names}; known are {', '.join(_ADDITIONAL)}")
 
     def __repr__(self) -> str:
         names = ", ".join(self.class_names[:10])
@@ -188,7 +190,11 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "preprocessing": checkpoint.preprocessing.to_dict(),
         **checkpoint.metadata,
     }
-    write_atomic(Path(path), pack(checkpoint.model.weights, about))
+    arrays = {**checkpoint.model.weights}
+    if checkpoint.trust is not None:
+        about["trust"] = checkpoint.trust.to_dict()
+        arrays |= checkpoint.trust.arrays()
+    write_atomic(Path(path), pack(arrays, about))
 
 
 def load_checkpoint(
@@ -347,7 +353,7 @@ def unpack(data: bytes, source: str) -> tuple[dict[str, NDArray[Any]], dict[str,
 
 def _from_safetensors(data: bytes, source: str) -> Checkpoint:
     state, about = unpack(data, source)
-    unknown = sorted(set(about) - {*_REQUIRED, *_ADDITIONAL})
+    unknown = sorted(set(about) - {*_REQUIRED, *_ADDITIONAL, "trust"})
     missing = sorted(set(_REQUIRED) - set(about))
     if missing or unknown or about["format"] != _FORMAT:
         raise CheckpointError(
@@ -355,6 +361,7 @@ def _from_safetensors(data: bytes, source: str) -> Checkpoint:
             f"missing metadata {missing}, unknown metadata {unknown}"
         )
     try:
+        trust = Trust.of(about["trust"], state) if "trust" in about else None
         model = _model(about, state)
         names = about["class_names"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -364,6 +371,7 @@ def _from_safetensors(data: bytes, source: str) -> Checkpoint:
             _preprocessing(about["preprocessing"]),
             tuple(names),
             {key: about[key] for key in _ADDITIONAL if key in about},
+            trust,
         )
     except (InputError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: {error}") from error
@@ -388,9 +396,7 @@ def _model(about: Mapping[str, Any], arrays: Arrays) -> Model:
 
 
 def _same_kind(value: Any, default: Any) -> bool:
-    if isinstance(default, float):
-        return type(value) in (int, float)
-    return type(value) is type(default)
+    return type(value) in ((int, float) if isinstance(default, float) else (type(default),))
 
 
 def _preprocessing(value: Any) -> Preprocessing:

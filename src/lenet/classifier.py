@@ -4,7 +4,6 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal, overload
@@ -13,18 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lenet.answers import Answer, Explanation, Judge, Prediction
 from lenet.checkpoints import Checkpoint, load_checkpoint
-from lenet.data.ink import Doubt, Ink, to_ink
+from lenet.data.ink import Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
 from lenet.data.preprocessing import check_ink
 from lenet.engines import select_scorer
-from lenet.engines.in_numpy import NumpyNetwork
+from lenet.engines.in_numpy import NumpyNetwork, layers_of
 from lenet.errors import InputError, PictureError
-from lenet.evaluation import softmax
 from lenet.threads import thread_count
-
-LOW_MARGIN = 0.3
-"""Closer probabilities of the best two classes than this are a doubt."""
 
 CHUNK = 64
 """Pictures of a stream that are read, then scored, together."""
@@ -33,57 +29,6 @@ _READERS = 4  # threads; more of them wait for one another
 
 # An open image reads its file when it is first needed; no open file is made for two threads.
 _open_file = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a picture shows.
-
-    Parameters
-    ----------
-    label : str or None
-        The most probable class's name; None when nothing was found in the picture.
-    probability : float
-        Its probability, 0…1; 0 when nothing was found.
-    top : tuple of (str, float)
-        The best classes and their probabilities, the most probable first; empty when nothing was
-        found.
-    doubts : tuple of Doubt
-        Reasons to mistrust it; empty when there is none.
-    """
-
-    label: str | None
-    probability: float
-    top: tuple[tuple[str, float], ...]
-    doubts: tuple[Doubt, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """A prediction with everything that led to it.
-
-    Parameters
-    ----------
-    grey : (H, W) uint8, black = 0, white = 255
-        The picture as it was read.
-    ink : Ink
-        What the network saw, and where in `grey` it was found.
-    activations : dict of str to float32 array
-        Each layer's output by its name, `c1` (6, 28, 28) … `f6` (84,), `output` (classes,).
-    probabilities : (classes,) float32
-    class_names : tuple of str
-    prediction : Prediction
-    codes : (classes, 84) float32 or None
-        What each class's output of the 1998 network compares F6 with.
-    """
-
-    grey: NDArray[np.uint8]
-    ink: Ink
-    activations: dict[str, NDArray[np.float32]]
-    probabilities: NDArray[np.float32]
-    class_names: tuple[str, ...]
-    prediction: Prediction
-    codes: NDArray[np.float32] | None = None
 
 
 class Classifier:
@@ -96,6 +41,14 @@ class Classifier:
         See `lenet.engines.select_scorer`: NumPy answers at once, and ``auto`` leaves to the fused
         engine only what is worth compiling it.
     device : {"auto", "cpu", "cuda"}
+    reject : float, optional
+        Give no label to the least sure pictures, so many that of the others no more than this
+        fraction is wrong: on pictures like the weights' own validation images.
+
+    Raises
+    ------
+    InputError
+        When the weights cannot promise so few errors.
 
     Examples
     --------
@@ -104,15 +57,27 @@ class Classifier:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto"
+        self,
+        checkpoint: Checkpoint,
+        *,
+        engine: str = "auto",
+        device: str = "auto",
+        reject: float | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.engine = select_scorer(engine, device)
         self._module = self.engine.load(checkpoint.model)
+        self._layers = NumpyNetwork(checkpoint.model)
+        self._judge = Judge(checkpoint.class_names, checkpoint.trust, reject)
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, *, engine: str = "auto", device: str = "auto"
+        cls,
+        name_or_path: str | Path,
+        *,
+        engine: str = "auto",
+        device: str = "auto",
+        reject: float | None = None,
     ) -> "Classifier":
         """Pretrained weights by their name, or those of a file or a run folder.
 
@@ -122,6 +87,7 @@ class Classifier:
             As `lenet.load_checkpoint` takes it.
         engine : {"auto", "numpy", "fused", "torch"}
         device : {"auto", "cpu", "cuda"}
+        reject : float, optional
 
         Returns
         -------
@@ -131,8 +97,11 @@ class Classifier:
         ------
         CheckpointError
             When there are no such weights or they cannot be used.
+        InputError
+            When they cannot promise so few errors as `reject` wants.
         """
-        return cls(load_checkpoint(name_or_path), engine=engine, device=device)
+        checkpoint = load_checkpoint(name_or_path)
+        return cls(checkpoint, engine=engine, device=device, reject=reject)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -162,7 +131,7 @@ class Classifier:
         """
         _check_top(top)
         ink = self._read(picture)
-        return self._prediction(self._probabilities(ink.ink[None])[0], ink.doubts, top)
+        return self._judge.prediction(self._answers(ink.ink[None])[0], ink.doubts, top)
 
     def stream(
         self, pictures: Iterable[Picture], *, top: int = 3
@@ -196,10 +165,10 @@ class Classifier:
             while chunk := list(islice(pictures, CHUNK)):
                 read = list(readers.map(self._try_read, chunk))
                 inks = [one.ink for one in read if isinstance(one, Ink)]
-                rows = iter(self._probabilities(np.array(inks)) if inks else ())
+                answers = iter(self._answers(np.array(inks)) if inks else ())
                 for one in read:
                     if isinstance(one, Ink):
-                        yield self._prediction(next(rows), one.doubts, top)
+                        yield self._judge.prediction(next(answers), one.doubts, top)
                     else:
                         yield one
 
@@ -284,7 +253,7 @@ class Classifier:
         """
         _check_top(top)
         check_ink(ink, "predict takes pictures of any shape")
-        return [self._prediction(row, (), top) for row in self._probabilities(ink)]
+        return [self._judge.prediction(answer, (), top) for answer in self._answers(ink)]
 
     def explain(self, picture: Picture, *, top: int = 3) -> Explanation:
         """A prediction and everything that led to it.
@@ -310,49 +279,26 @@ class Classifier:
         grey = read_picture(picture)
         ink = self._prepare(grey)
         images = self.checkpoint.preprocessing.apply(ink.ink[None])
-        layers = NumpyNetwork(self.checkpoint.model).activations(images)
-        activations = {name: layer[0] for name, layer in layers.items()}
-        probabilities = _posterior(activations["output"][None])[0]
+        layers = self._layers.activations(images)
+        (answer,) = self._judge.answers(layers["output"], layers)
         return Explanation(
             grey=grey,
             ink=ink,
-            activations=activations,
-            probabilities=probabilities,
+            activations={name: layer[0] for name, layer in layers.items()},
+            probabilities=answer.probabilities,
             class_names=self.class_names,
-            prediction=self._prediction(probabilities, ink.doubts, top),
+            prediction=self._judge.prediction(answer, ink.doubts, top),
             codes=self.checkpoint.model.weights.get("output.centers"),
         )
 
     def _prepare(self, grey: NDArray[np.uint8]) -> Ink:
         return to_ink(grey, self.checkpoint.preprocessing.preparation)
 
-    def _probabilities(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
-        scores = self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
-        return _posterior(scores)
-
-    def _prediction(
-        self, probabilities: NDArray[np.float32], doubts: tuple[Doubt, ...], top: int
-    ) -> Prediction:
-        if any(doubt.name == "nothing-there" for doubt in doubts):
-            return Prediction(None, 0.0, (), doubts)
-        order = np.argsort(-probabilities, kind="stable")
-        best = tuple((self.class_names[i], float(probabilities[i])) for i in order[:top])
-        first, second = order[:2]
-        if probabilities[first] - probabilities[second] < LOW_MARGIN:
-            sentence = (
-                f"It could as well be {self.class_names[second]}: "
-                f"{probabilities[second]:.0%} against {probabilities[first]:.0%}."
-            )
-            doubts = (*doubts, Doubt("low-margin", sentence))
-        return Prediction(self.class_names[first], float(probabilities[first]), best, doubts)
-
-
-def _posterior(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, classes) scores to the probabilities that each network is trained to give.
-
-    That of the 1998 network, whose score is −y of Eq. (7), is Eq. (9) without its constant.
-    """
-    return softmax(scores).astype(np.float32)
+    def _answers(self, ink: NDArray[np.uint8]) -> list[Answer]:
+        preprocessing = self.checkpoint.preprocessing
+        scores = self.engine.scores(self._module, ink, preprocessing)
+        layers = layers_of(self._layers, ink, preprocessing, self._judge.layers)
+        return self._judge.answers(scores, layers)
 
 
 def _check_top(top: int) -> None:

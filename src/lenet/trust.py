@@ -3,16 +3,19 @@
 Fitted on images that were held out and on strangers drawn by rule, and stored with the weights.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lenet.data.drawn.strangers import draw_known, draw_strangers
+from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
+from lenet.engines.in_numpy import NumpyNetwork, layers_of
 from lenet.errors import DataError, InputError, ShapeError
 from lenet.evaluation import cross_entropies, softmax
+from lenet.networks.models import Model
 
 FEATURE_LAYERS = ("s4", "c5", "f6")
 """The layers that are asked whether they know an image."""
@@ -23,20 +26,27 @@ N_FEATURES = 400 + 120 + 84
 UNKNOWN_SHARE = 0.01
 """Right answers on held-out images, at most, that are doubted because the image looks unknown."""
 
+UNSURE = 0.65
+"""Probabilities below this are doubted where nothing was fitted."""
+
 UNSURE_SHARE = 0.02
 """Right answers on held-out images, at most, that are doubted for their probability."""
 
 SURE = 0.9
 """No probability above this is doubted, however rare lower ones are."""
 
+REJECTED = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Shares of the answers, the least sure first, that an evaluation tries to do without."""
+
 MAX_ROWS = 64
 """Of a rejection curve."""
 
-N_EXAMPLES = 8000
+N_EXAMPLES = 4000
 """Training images, at most, and strangers, that tell what is known from what is not."""
 
-Answer = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]]
-
+_NUMBERS = ("temperature", "bias", "least_known", "least_probability")
+_ARRAYS = ("weight", "rejection")
+_PREFIX = "trust."
 _SEED = 1936
 _RIDGE = 1e-2
 _NEWTON_STEPS = 25
@@ -136,16 +146,32 @@ class Trust:
 
     def to_dict(self) -> dict[str, float]:
         """What is no array, as plain JSON values."""
-        return {
-            "temperature": self.temperature,
-            "bias": self.bias,
-            "least_known": self.least_known,
-            "least_probability": self.least_probability,
-        }
+        return {name: getattr(self, name) for name in _NUMBERS}
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """What is no number."""
-        return {"weight": self.weight, "rejection": self.rejection}
+        """What is no number, by names that no weight has."""
+        return {_PREFIX + name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def of(cls, numbers: Any, arrays: dict[str, NDArray[Any]]) -> "Trust":
+        """What `to_dict` and `arrays` gave; its arrays are taken out of `arrays`.
+
+        Raises
+        ------
+        InputError
+            When it is anything else.
+        """
+        own = {key: arrays.pop(key) for key in [*arrays] if key.startswith(_PREFIX)}
+        if set(own) != {_PREFIX + name for name in _ARRAYS} or any(
+            array.dtype != np.float32 for array in own.values()
+        ):
+            raise InputError(f"trust needs {' and '.join(_ARRAYS)} as float32, got {sorted(own)}")
+        if not isinstance(numbers, dict) or set(numbers) != set(_NUMBERS):
+            raise InputError(f"trust needs {', '.join(_NUMBERS)}")
+        if any(type(value) is not float for value in numbers.values()):
+            raise InputError(f"{', '.join(_NUMBERS)} of trust must be numbers")
+        values: dict[str, Any] = numbers | {name: own[_PREFIX + name] for name in _ARRAYS}
+        return cls(**values)
 
 
 def features_of(activations: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -154,34 +180,44 @@ def features_of(activations: Mapping[str, NDArray[np.float32]]) -> NDArray[np.fl
     return np.concatenate([layer.reshape(len(layer), -1) for layer in layers], axis=1)
 
 
-def learn_trust(answer: Answer, splits: Splits) -> Trust:
+def learn_trust(model: Model, preprocessing: Preprocessing, splits: Splits) -> Trust:
     """How far to believe a network that was trained on a data set.
 
     Parameters
     ----------
-    answer : callable
-        From ink (N, 28, 28) to every layer's output by its name, at least those of
-        `FEATURE_LAYERS` and ``output``.
+    model : Model
+    preprocessing : Preprocessing
+        What was done to the images it learnt from.
     splits : Splits
         Its training part is what is known, with digits drawn where classes are named after them;
         strangers are drawn; thresholds come from the validation part.
+
+    Returns
+    -------
+    trust : Trust
 
     Raises
     ------
     DataError
         When there is no validation part.
     """
+    from lenet.data.drawn.strangers import draw_known, draw_strangers
+
     train, held_out = splits.train.images, splits.validation
     if not len(held_out):
         raise DataError(f"{splits.name} has no validation part: hold one out")
     chosen = np.random.default_rng(_SEED).permutation(len(train))[:N_EXAMPLES]
-    size = max(len(chosen), N_EXAMPLES // 4)
+    size = max(len(chosen), N_EXAMPLES // 8)
     drawn = draw_known(size // 2, splits.class_names, _SEED)
-    strangers = draw_strangers(size, splits.class_names, _SEED)
-    layers = answer(held_out.images)
+    network = NumpyNetwork(model)
+
+    def ask(ink: NDArray[np.uint8], *more: str) -> dict[str, NDArray[np.float32]]:
+        return layers_of(network, ink, preprocessing, (*FEATURE_LAYERS, *more))
+
+    layers = ask(held_out.images, "output")
     return fit_trust(
-        features_of(answer(np.concatenate([train[np.sort(chosen)], drawn]))),
-        features_of(answer(strangers)),
+        features_of(ask(np.concatenate([train[np.sort(chosen)], drawn]))),
+        features_of(ask(draw_strangers(size, splits.class_names, _SEED))),
         features_of(layers),
         layers["output"],
         held_out.labels,
@@ -267,6 +303,24 @@ def rejection_curve(
     curve[0, 0] = 0  # before anything is rejected
     chosen = np.unique(np.linspace(0, len(curve) - 1, rows).round().astype(int))
     return np.asarray(curve[chosen])
+
+
+def errors_by_rejection(
+    confidences: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[tuple[float, float], ...]:
+    """What is wrong among the answers that are left, for each of `REJECTED` shares.
+
+    Parameters
+    ----------
+    confidences : (N,) float, 0 … 1
+    right : (N,) bool
+
+    Returns
+    -------
+    errors : tuple of (share rejected, share of the others that is wrong)
+    """
+    wrong = ~right[np.argsort(confidences, kind="stable")]
+    return tuple((share, float(wrong[int(share * len(wrong)) :].mean())) for share in REJECTED)
 
 
 def fit_known(

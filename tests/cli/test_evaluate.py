@@ -7,7 +7,7 @@ from lenet.cli import options
 
 EVALUATE_KEYS = [
     "weights", "data", "split", "n_images", "n_errors", "accuracy", "interval", "loss",
-    "calibration", "per_class", "confusion",
+    "calibration", "per_class", "confusion", "rejection",
 ]  # fmt: skip
 
 
@@ -23,6 +23,14 @@ def test_json_has_exactly_the_promised_keys_and_counts_every_image(
     assert found["n_errors"] == round((1 - found["accuracy"]) * 359)
     assert [one["name"] for one in found["per_class"]] == list("0123456789")
     assert set(found["per_class"][0]) == {"name", "precision", "recall", "f1", "support"}
+
+
+def test_rejection_begins_with_all_the_answers(lenet_command, weights):
+    found = lenet_command("evaluate", "--weights", weights, "--data", "digits", "--json").json
+    first, *others = found["rejection"]
+    assert first == {"rejected": 0, "error_rate": pytest.approx(1 - found["accuracy"])}
+    assert others[-1]["rejected"] > others[0]["rejected"] > 0
+    assert others[-1]["error_rate"] <= first["error_rate"]
 
 
 def test_json_holds_the_loss_the_interval_and_the_calibration(lenet_command, weights):

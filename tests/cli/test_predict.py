@@ -12,10 +12,25 @@ def test_json_has_exactly_the_promised_keys(lenet_command, weights, digit):
     result = lenet_command("predict", digit, "--weights", weights, "--json")
     assert result.code == 0, result.err
     (row,) = result.json
-    assert list(row) == ["picture", "label", "probability", "top", "doubts"]
+    assert list(row) == ["picture", "label", "probability", "known", "top", "doubts"]
     assert row["picture"] == str(digit)
     assert len(row["top"]) == 3
     assert row["top"][0] == {"label": row["label"], "probability": row["probability"]}
+
+
+def test_what_cannot_be_promised_is_refused_and_what_is_rejected_has_no_label(
+    lenet_command, weights, digit
+):
+    refused = lenet_command("predict", digit, "--weights", weights, "--reject", 0.00001)
+    assert refused.code == 2
+    assert "at best" in refused.err
+    # Two epochs of the tutorial network leave a third of the digits wrong.
+    rejected = lenet_command("predict", digit, "--weights", weights, "--reject", 0.1, "--json")
+    (row,) = rejected.json
+    assert row["label"] is None
+    assert row["doubts"][-1]["name"] == "rejected"
+    text = lenet_command("predict", digit, "--weights", weights, "--reject", 0.1)
+    assert text.out.startswith(f"{digit}: no answer  (")
 
 
 def test_top(lenet_command, weights, digit):
@@ -81,7 +96,7 @@ def test_where_nothing_is_found_no_label_is_printed(lenet_command, weights, tmp_
     text = lenet_command("predict", blank, "--weights", weights)
     assert text.out.splitlines()[0] == f"{blank}: nothing found"
     (row,) = lenet_command("predict", blank, "--weights", weights, "--json").json
-    assert list(row) == ["picture", "label", "probability", "top", "doubts"]
+    assert list(row) == ["picture", "label", "probability", "known", "top", "doubts"]
     assert (row["label"], row["probability"], row["top"]) == (None, 0, [])
     assert row["doubts"][0]["name"] == "nothing-there"
 

@@ -131,12 +131,15 @@ def test_scribbles_are_full_of_line():
     assert inked.mean() > 0.15
 
 
-def test_drawn_digits_are_added_to_what_is_learnt_from_and_to_nothing_else(mnist):
+def test_drawn_digits_are_added_to_what_is_learnt_from_and_chosen_by_and_never_to_the_test(mnist):
     plain, both = mnist, load_dataset("mnist+drawn")
     n = len(plain.train)
     assert len(both.train) == n + 40_000
     assert np.array_equal(both.train.images[:n], plain.train.images)
-    assert np.array_equal(both.validation.images, plain.validation.images)
+    assert len(both.validation) == len(plain.validation) + 5_000
+    assert np.array_equal(both.validation.images[: len(plain.validation)], plain.validation.images)
+    parts = [{image.tobytes() for image in part.images} for part in (both.train, both.validation)]
+    assert not parts[0] & parts[1]
     assert np.array_equal(both.test.images, plain.test.images)
     assert both.sha256 != plain.sha256
     assert both.sha256 == load_dataset("mnist+drawn", seed=1).sha256

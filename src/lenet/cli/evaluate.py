@@ -20,6 +20,9 @@ from lenet.errors import InputError
 from lenet.figures.text import percent, percents
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lenet.checkpoints import Checkpoint
     from lenet.data.splits import Splits
     from lenet.evaluation import Evaluation
@@ -49,6 +52,7 @@ def evaluate(
     from lenet.checkpoints import load_checkpoint
     from lenet.engines import select_engine
     from lenet.evaluation import evaluate
+    from lenet.trust import errors_by_rejection
 
     checkpoint = load_checkpoint(weights)
     splits = _load_data(data, weights, checkpoint)
@@ -66,15 +70,18 @@ def evaluate(
     scores = chosen.scores(
         chosen.compile(checkpoint.network), part.images, checkpoint.preprocessing
     )
-    result = evaluate(scores, part.labels, splits.class_names)
+    believed, confidences = _believed(checkpoint, part.images, scores)
+    result = evaluate(believed, part.labels, splits.class_names)
+    rejection = errors_by_rejection(confidences, believed.argmax(axis=1) == part.labels)
     if figures is not None:
         from lenet.report import write_evaluation
 
-        write_evaluation(figures, checkpoint.network, result, part, scores)
+        write_evaluation(figures, checkpoint.network, result, part, believed)
         say(f"figures in {figures}")
     if as_json:
         named = {"weights": weights, "data": splits.name, "split": split}
-        show_json(named | result.to_dict())
+        rows = [{"rejected": share, "error_rate": error} for share, error in rejection]
+        show_json(named | result.to_dict() | {"rejection": rows})
         return
     show(
         f"{weights} on {splits.name}, {split}: accuracy {percent(result.accuracy)} "
@@ -82,6 +89,27 @@ def evaluate(
         f"{result.n_errors:,} of {result.n_images:,} wrong"
     )
     _show_evaluation(result)
+    show_table(
+        ("least sure answers rejected", *(percent(share) for share, _ in rejection)),
+        [("wrong of the others", *(percent(error) for _, error in rejection))],
+    )
+
+
+def _believed(
+    checkpoint: "Checkpoint", ink: "NDArray[np.uint8]", scores: "NDArray[np.float32]"
+) -> "tuple[NDArray[np.floating], NDArray[np.float64]]":
+    """Scores (N, classes) whose softmax `lenet predict` would say, and its confidences (N,)."""
+    from lenet.engines.in_numpy import NumpyNetwork, layers_of
+    from lenet.evaluation import softmax
+    from lenet.trust import FEATURE_LAYERS, features_of
+
+    trust, preprocessing = checkpoint.trust, checkpoint.preprocessing
+    if trust is None:
+        return scores, softmax(scores).max(axis=1)
+    network = NumpyNetwork(checkpoint.model)
+    known = trust.known(features_of(layers_of(network, ink, preprocessing, FEATURE_LAYERS)))
+    probabilities = trust.probabilities(scores)
+    return scores / trust.temperature, trust.confidence(probabilities, known)
 
 
 def _load_data(data: str | None, weights: str, checkpoint: "Checkpoint") -> "Splits":

@@ -16,7 +16,8 @@ from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
 
 if TYPE_CHECKING:
-    from lenet.classifier import Classifier, Prediction
+    from lenet.answers import Prediction
+    from lenet.classifier import Classifier
     from lenet.data.pictures import Picture
 
 T = TypeVar("T")
@@ -38,6 +39,15 @@ def predict(
     recursive: Annotated[
         bool, typer.Option("--recursive", help="Read the subfolders of folders too.")
     ] = False,
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            "--reject",
+            help="Name no class where unsure, so that no more than this share of the rest is "
+            "wrong: 0.001 is one in a thousand.",
+            metavar="RATE",
+        ),
+    ] = None,
     engine: Scorer = "auto",
     device: Device = "auto",
     as_json: Json = False,
@@ -52,7 +62,7 @@ def predict(
         raise InputError(f"--explain draws one picture, got {len(found)}")
     from lenet.classifier import Classifier
 
-    classifier = Classifier.load(weights, engine=engine, device=device)
+    classifier = Classifier.load(weights, engine=engine, device=device, reject=reject)
     outcomes: Iterable[Prediction | PictureError]
     if explain is None:
         outcomes = _with_progress(classifier.stream(map(_opened, found), top=top), len(found))
@@ -110,16 +120,17 @@ def _row(place: str, prediction: "Prediction") -> dict[str, Any]:
         "picture": place,
         "label": prediction.label,
         "probability": prediction.probability,
+        "known": prediction.known,
         "top": [{"label": label, "probability": share} for label, share in prediction.top],
         "doubts": [dataclasses.asdict(doubt) for doubt in prediction.doubts],
     }
 
 
 def _show_prediction(place: str, prediction: "Prediction") -> None:
-    others = ", ".join(f"{label} {percent(share)}" for label, share in prediction.top[1:])
-    then = f"  (then {others})" if others else ""
+    shares = [f"{label} {percent(share)}" for label, share in prediction.top]
+    then = f"  (then {', '.join(shares[1:])})" if shares[1:] else ""
     if prediction.label is None:
-        show(f"{place}: nothing found")
+        show(f"{place}: no answer  ({', '.join(shares)})" if shares else f"{place}: nothing found")
     else:
         show(f"{place}: {prediction.label}  {percent(prediction.probability)}{then}")
     for doubt in prediction.doubts:

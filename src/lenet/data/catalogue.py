@@ -46,7 +46,8 @@ class Dataset:
     mirrors : tuple of str
         Addresses of folders that hold the files, asked in this order.
     n_drawn : int
-        Digits that `lenet.data.drawn` adds to the training part.
+        Digits that `lenet.data.drawn` adds to the training part, and an eighth of them beside to
+        the validation part.
     """
 
     name: str

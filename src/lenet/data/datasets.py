@@ -25,6 +25,7 @@ TEST_FRACTION = 0.2
 """Share of the images that is the test part where none is published."""
 
 _DRAWN_SEED = 7  # which digits are drawn belongs to the data set, not to the user's seed
+_DRAWN_PER_HELD_OUT = 8  # drawn digits to learn from, for one to choose by
 _TEST_SEED = 1998  # which images test is not for the user's seed to choose
 
 
@@ -146,13 +147,25 @@ def _load_known(dataset: Dataset, validation: int | float | None, seed: int) -> 
 
 
 def _add_drawn(splits: Splits, count: int) -> Splits:
-    """The same with digits drawn by rule in the training part; what is measured on stays."""
-    train, drawn = splits.train, draw_digits(count, _DRAWN_SEED)
-    both = Split(
-        np.concatenate([train.images, drawn.images]), np.concatenate([train.labels, drawn.labels])
+    """The same with digits drawn by rule beside what is learnt from and chosen by; test stays."""
+    held_out = count // _DRAWN_PER_HELD_OUT if len(splits.validation) else 0
+    drawn = draw_digits(count + held_out, _DRAWN_SEED)
+    to_choose_by, to_learn = (
+        Split(drawn.images[part], drawn.labels[part])
+        for part in (slice(held_out), slice(held_out, None))
     )
-    together = hashlib.sha256(f"{splits.sha256} {digest(drawn)}".encode()).hexdigest()
-    return replace(splits, train=both, sha256=together)
+    return replace(
+        splits,
+        train=_join(splits.train, to_learn),
+        validation=_join(splits.validation, to_choose_by),
+        sha256=hashlib.sha256(f"{splits.sha256} {digest(drawn)}".encode()).hexdigest(),
+    )
+
+
+def _join(first: Split, second: Split) -> Split:
+    return Split(
+        np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels])
+    )
 
 
 def _hold_out_validation(train: Split, amount: int | float, seed: int) -> tuple[Split, Split]:

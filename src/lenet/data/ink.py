@@ -58,7 +58,7 @@ class Doubt:
     ----------
     name : str
         Stable: `inverted`, `too-small`, `touching-edge`, `nothing-there`, `low-contrast`,
-        `several-objects`, and `low-margin` from the classifier.
+        `several-objects`, and from the classifier `unknown`, `low-probability` and `rejected`.
     sentence : str
         The same for people.
     """

@@ -1,6 +1,6 @@
 """Networks in NumPy: the forward pass of a few images; torch is not loaded, nothing compiled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -94,6 +94,34 @@ class NumpyEngine:
             for first in range(0, max(len(ink), 1), _CHUNK)
         ]
         return np.concatenate(chunks)
+
+
+def layers_of(
+    network: NumpyNetwork,
+    ink: NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    names: Iterable[str],
+) -> dict[str, Values]:
+    """Some layers' outputs for a whole set.
+
+    Parameters
+    ----------
+    network : NumpyNetwork
+    ink : (N, 28, 28) uint8
+    preprocessing : Preprocessing
+    names : iterable of str
+
+    Returns
+    -------
+    outputs : dict of str to (N, …) float32
+    """
+    check_ink(ink)
+    chunks: dict[str, list[Values]] = {name: [] for name in names}
+    for first in range(0, max(len(ink), 1), _BLOCK):
+        outputs = network.activations(preprocessing.apply(ink[first : first + _BLOCK]))
+        for name, parts in chunks.items():
+            parts.append(outputs[name])
+    return {name: np.concatenate(parts) for name, parts in chunks.items()}
 
 
 def _steps(name: str, layer: Layer, model: Model) -> list[Step]:

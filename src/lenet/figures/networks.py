@@ -13,7 +13,7 @@ from matplotlib.gridspec import SubplotSpec as Spec
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from lenet.classifier import Explanation
+from lenet.answers import Explanation
 from lenet.data.preprocessing import BORDER, FULL_INK
 from lenet.figures.style import (
     BEST,

@@ -44,6 +44,7 @@ from lenet.training.loop import train
 from lenet.training.recipes import Recipe, default_recipe, find_recipe
 from lenet.training.run import Run
 from lenet.training.states import read_state, write_state
+from lenet.trust import learn_trust
 
 HISTORY_FILE = "history.csv"
 PARTS = ("train", "validation", "test")
@@ -252,7 +253,7 @@ def finish_run(
         run = _evaluated(dataclasses.replace(run, state=state))
         epochs = {"epochs_run": state.epoch, "best_epoch": state.best_epoch}
         metrics = {**epochs, **_metrics(run.evaluation)}
-        _save_weights(run, run.network, metrics)
+        _save_weights(run, run.network, metrics, final=True)
         write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
 
         results = {
@@ -327,10 +328,14 @@ def _save_best(run: Run, state: State) -> None:
     _save_weights(run, network, metrics)
 
 
-def _save_weights(run: Run, network: LeNet, metrics: Mapping[str, Any]) -> None:
+def _save_weights(
+    run: Run, network: LeNet, metrics: Mapping[str, Any], *, final: bool = False
+) -> None:
     recipe = run.recipe
     origin = describe_origin(run.splits, seed=recipe.seed, metrics=metrics, recipe=recipe.to_dict())
     checkpoint = Checkpoint(network, run.preprocessing, run.splits.class_names, origin)
+    if final and len(run.splits.validation):
+        checkpoint.trust = learn_trust(checkpoint.model, run.preprocessing, run.splits)
     save_checkpoint(run.folder / MODEL_FILE, checkpoint)
 
 

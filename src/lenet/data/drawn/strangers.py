@@ -16,7 +16,7 @@ _SCRIBBLES_OF_A_KIND = 32
 _SCRIBBLE_POINTS = (6, 16)  # fewer can be a 1 or a 7
 _SCRIBBLE_STEP = 60.0  # of the size of 100, from point to point: so many more lie between
 _MARGIN = (INK_SIZE - BOX_SIZE) // 2
-_SHARES = {"characters": 0.5, "scribbles": 0.18, "solids": 0.14, "blots": 0.06, "textures": 0.12}
+_SHARES = {"characters": 0.56, "scribbles": 0.16, "solids": 0.12, "blots": 0.06, "textures": 0.1}
 
 _OUTSIDE = np.ones((INK_SIZE, INK_SIZE), bool)
 _OUTSIDE[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = False
