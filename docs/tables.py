@@ -1,4 +1,7 @@
-"""Write the tables of the READMEs and docs from results/*.json; `--check` only compares."""
+"""Write the tables of the READMEs and docs from results/*.json; `--check` only compares.
+
+Tables are made in English. Those of the Chinese pages are the same ones, every cell translated.
+"""
 
 import json
 import re
@@ -22,36 +25,93 @@ PAGES = {
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 HEADS = {
-    "accuracy": {
-        "en": "data | network / recipe | parameters | epochs | train % | **test %** | seeds",
-        "zh": "数据集 | 网络 / 配方 | 参数量 | 轮数 | 训练 % | **测试 %** | 种子数",
-    },
-    "speed": {
-        "en": "images per second | lenet | lenet.fuse | PyTorch | channels last | torch.compile | "
-        "the lesson's pipeline | ONNX Runtime",
-        "zh": "每秒图像数 | lenet | lenet.fuse | PyTorch | channels last | torch.compile | "
-        "教程的写法 | ONNX Runtime",
-    },
-    "stages": {
-        "en": "stage | tutorial, 64: µs | of the peak | tutorial, 256: µs | of the peak",
-    },
-    "facts": {"en": "the run | "},
-    "reproduction": {
-        "en": " | paper | ours, mean ± sd | mean ± 2 sd | verdict",
-        "zh": " | 论文 | 本项目，均值 ± 标准差 | 均值 ± 2 标准差 | 结论",
-    },
-    "reproduction-all": {"en": " | paper | ours, mean ± sd | mean ± 2 sd | verdict"},
-    "choices": {"en": "choice | validation error % | training error % | seeds"},
+    "accuracy": "data | network / recipe | parameters | epochs | train % | **test %** | seeds",
+    "speed": "images per second | lenet | lenet.fuse | PyTorch | channels last | torch.compile | "
+    "the lesson's pipeline | ONNX Runtime",
+    "stages": "stage | tutorial, 64: µs | of the peak | tutorial, 256: µs | of the peak",
+    "facts": "the run | ",
+    "reproduction": " | paper | ours, mean ± sd | mean ± 2 sd | verdict",
+    "reproduction-all": " | paper | ours, mean ± sd | mean ± 2 sd | verdict",
+    "choices": "choice | validation error % | training error % | seeds",
 }
-TASKS = {
-    "en": {"training": "training", "inference": "inference", "batch": "batch", "comma": ", "},
-    "zh": {"training": "训练", "inference": "推理", "batch": "批大小", "comma": "，"},
+CHINESE = {
+    "data": "数据集",
+    "network / recipe": "网络 / 配方",
+    "parameters": "参数量",
+    "epochs": "轮数",
+    "train %": "训练 %",
+    "**test %**": "**测试 %**",
+    "seeds": "种子数",
+    "images per second": "每秒图像数",
+    "the lesson's pipeline": "教程的写法",
+    "training": "训练",
+    "inference": "推理",
+    "batch {}": "批大小 {}",
+    "stage": "阶段",
+    "of the peak": "占峰值",
+    "learn": "学习",
+    "gather": "取图",
+    "forward": "前向",
+    "loss": "损失",
+    "backward": "反向",
+    "update": "更新",
+    "the run": "这次运行",
+    "machine": "机器",
+    "{} CPUs": "{} 个 CPU",
+    "{} threads": "{} 个线程",
+    "versions": "版本",
+    "engine": "引擎",
+    "engine {} on {}": "{} 引擎，在 {} 上",
+    "float32 matrix product": "float32 矩阵乘法",
+    "memory": "内存",
+    "copying": "复制",
+    "first use of {} in a process": "进程中第一次使用 {}",
+    "{} s of compiling": "编译 {} 秒",
+    "memory of a Fashion-MNIST training": "一次 Fashion-MNIST 训练的内存",
+    "{} MB beyond {}": "比 {1} 多 {0} MB",
+    "paper": "论文",
+    "ours": "本项目",
+    "mean ± sd": "均值 ± 标准差",
+    "mean ± 2 sd": "均值 ± 2 标准差",
+    "verdict": "结论",
+    "reproduced": "重现",
+    "better": "更好",
+    "worse": "更差",
+    "test error, %": "测试错误率 %",
+    "training error, %": "训练错误率 %",
+    "passes until the test error settles": "测试错误率稳定所需的遍数",
+    "about {}": "约 {}",
+    "effective learning rates, first pass": "第一遍的有效学习率",
+    "test error from {} patterns, %": "{} 个训练样本的测试错误率 %",
+    "test error with distortions, %": "加入形变后的测试错误率 %",
+    "rejected for {} % error, %": "余下错误率为 {} % 时的拒识率 %",
+    "test error, size × {}, %": "测试错误率 %，大小 × {}",
+    "test error, moved by {} px, %": "测试错误率 %，平移 {} 像素",
+    "test error, turned by {}, %": "测试错误率 %，旋转 {}",
+    "test error, noise in {} of the pixels, %": "测试错误率 %，{} 的像素有噪声",
+    "AUROC of digits against {}, by {}": "数字对{}的 AUROC，按{}",
+    "garments": "服装",
+    "letters": "字母",
+    "noise": "噪声",
+    "blank": "空白",
+    "penalty": "惩罚值",
+    "confidence": "置信度",
+    "choice": "选择",
+    "validation error %": "验证错误率 %",
+    "training error %": "训练错误率 %",
+    "the default": "默认",
+    "as printed": "按论文所印",
+    "subsampling added": "下采样：相加",
+    "distorted": "形变",
+    "half as far": "幅度减半",
+    "{}: {}": "{}：{}",
 }
+"""Words and phrases of the tables; `{}` stands for anything without a comma and is itself said."""
 OURS = {"lenet": "lenet train", "lenet-fuse": "lenet.fuse"}
 DATA = ("digits", "mnist", "fashion-mnist")
 
 
-def accuracy(language: str) -> list[list[str]]:
+def accuracy() -> list[list[str]]:
     """Mean ± standard deviation over seeds, a row for every accuracy-*.json."""
     results = [read(path) for path in RESULTS.glob("accuracy-*.json")]
     results = [result for result in results if result["engine"] == "fused"]
@@ -74,9 +134,8 @@ def percent(spread: dict[str, float]) -> str:
     return f"{100 * spread['mean']:.2f} ± {100 * spread['sd']:.2f}"
 
 
-def speed(language: str) -> list[list[str]]:
+def speed() -> list[list[str]]:
     """A row for every contest of bench.json: speeds, and how often ours is theirs."""
-    words = TASKS[language]
     speeds: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in read(RESULTS / "bench.json")["rows"]:
         contest = (row["task"], row["network"], row["batch_size"])
@@ -89,13 +148,11 @@ def speed(language: str) -> list[list[str]]:
             f"{each[who]:,.0f} ({ours / each[who]:.1f}×)" if who in each else "–"
             for who in PEERS[1:]
         ]
-        contest = (words[task], f"`{network}`", f"{words['batch']} {batch_size:,}")
-        head = words["comma"].join(contest)
-        rows.append([head, *cells])
+        rows.append([f"{task}, `{network}`, batch {batch_size:,}", *cells])
     return rows
 
 
-def stages(language: str) -> list[list[str]]:
+def stages() -> list[list[str]]:
     """Our own training step, stage by stage."""
     parts: dict[str, dict[int, dict[str, Any]]] = {}
     for stage in read(RESULTS / "bench.json")["stages"]:
@@ -112,7 +169,7 @@ def stages(language: str) -> list[list[str]]:
     return rows
 
 
-def facts(language: str) -> list[list[str]]:
+def facts() -> list[list[str]]:
     """What else the run says."""
     bench = read(RESULTS / "bench.json")
     rows = [
@@ -130,19 +187,14 @@ def facts(language: str) -> list[list[str]]:
     return rows
 
 
-def reproduction(language: str) -> list[list[str]]:
+def reproduction() -> list[list[str]]:
     """The paper's errors and ours: the rows with a printed number, and the training-set sizes."""
-    wanted = [line for line in _reproduced() if line.paper or "patterns" in line.what]
-    names = {line.what: line.what for line in wanted} if language == "en" else REPRODUCED
-    return [
-        [names[line.what], line.paper, line.ours, line.band, VERDICTS[language][line.verdict]]
-        for line in wanted
-    ]
+    return [_cells(line) for line in _reproduced() if line.paper or "patterns" in line.what]
 
 
-def reproduction_all(language: str) -> list[list[str]]:
+def reproduction_all() -> list[list[str]]:
     """Everything measured on the reproduced networks."""
-    return [[line.what, line.paper, line.ours, line.band, line.verdict] for line in _reproduced()]
+    return [_cells(line) for line in _reproduced()]
 
 
 def _reproduced() -> "list[Comparison]":
@@ -151,22 +203,11 @@ def _reproduced() -> "list[Comparison]":
     return compare(read_results(RESULTS / "1998"))
 
 
-REPRODUCED = {
-    "test error, %": "测试错误率 %",
-    "training error, %": "训练错误率 %",
-    "passes until the test error settles": "测试错误率稳定所需的遍数",
-    "effective learning rates, first pass": "第一遍的有效学习率",
-    "test error from 15,000 patterns, %": "15,000 个训练样本的测试错误率 %",
-    "test error from 30,000 patterns, %": "30,000 个训练样本的测试错误率 %",
-    "test error with distortions, %": "加入形变后的测试错误率 %",
-}
-VERDICTS = {
-    "en": {v: v for v in ("", "reproduced", "better", "worse")},
-    "zh": {"": "", "reproduced": "重现", "better": "更好", "worse": "更差"},
-}
+def _cells(line: "Comparison") -> list[str]:
+    return [line.what, line.paper, line.ours, line.band, line.verdict]
 
 
-def choices(language: str) -> list[list[str]]:
+def choices() -> list[list[str]]:
     """Errors after the last pass with each choice of what the paper leaves open."""
     rows = []
     for name, found in read(RESULTS / "choices-1998.json").items():
@@ -196,14 +237,22 @@ def read(path: Path) -> dict[str, Any]:
 
 def table(name: str, language: str) -> str:
     """Markdown; numbers to the right."""
-    head = HEADS[name][language].split(" | ")
-    rows = TABLES[name](language)
-    lines = [
-        head,
-        ["---", *["---:" if name in NUMBERS else "---"] * (len(head) - 1)],
-        *rows,
-    ]
+    head = HEADS[name].split(" | ")
+    rule = ["---", *["---:" if name in NUMBERS else "---"] * (len(head) - 1)]
+    lines = [head, rule, *TABLES[name]()]
+    if language == "zh":
+        lines = [[in_chinese(cell) for cell in cells] for cells in lines]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def in_chinese(text: str) -> str:
+    """A phrase that `CHINESE` has, or the list that the text is, phrase by phrase; names stay."""
+    for english, chinese in CHINESE.items():
+        pattern = re.escape(english).replace(r"\{\}", "((?:(?!, ).)+)")
+        if found := re.fullmatch(pattern, text):
+            return chinese.format(*map(in_chinese, found.groups()))
+    phrases = text.split(", ")
+    return "，".join(map(in_chinese, phrases)) if len(phrases) > 1 else text
 
 
 def render(text: str, language: str) -> str:

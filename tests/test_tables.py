@@ -81,3 +81,45 @@ def test_tables_from_made_up_results(
         "| training, `tutorial`, batch 64 | **60,000** | – | 10,000 (6.0×) | – | – | – | – |"
     )
     assert tables.render(tables.render(page, "en"), "en") == tables.render(page, "en")
+
+
+# Names and signs that a Chinese table has in small Latin letters, beside code.
+NAMES = {
+    "lenet",
+    "lenet.fuse",
+    "channels",
+    "last",
+    "torch.compile",
+    "digits",
+    "mnist",
+    "fashion-mnist",
+}
+NAMES |= {
+    "tutorial",
+    "python",
+    "torch",
+    "numpy",
+    "halide",
+    "onnxruntime",
+    "fused",
+    "cpu",
+    "µs",
+    "j",
+}
+
+
+def test_a_chinese_table_is_chinese_to_the_last_word(tables: ModuleType) -> None:
+    for name in tables.TABLES:
+        text = re.sub(r"`.*?`", "", tables.table(name, "zh"))
+        english = set(re.findall(r"(?<![\w+./-])[a-zµ][a-zµ.-]*(?!\w)", text))
+        assert english <= NAMES, f"{name}: {english - NAMES} in the Chinese table"
+        assert ", " not in text, f"{name}: a half-width comma between Chinese words"
+
+
+def test_a_phrase_is_chinese_through_its_holes_and_lists(tables: ModuleType) -> None:
+    assert tables.in_chinese("training, `modern`, batch 1,024") == "训练，`modern`，批大小 1,024"
+    assert tables.in_chinese("AUROC of digits against noise, by penalty") == (
+        "数字对噪声的 AUROC，按惩罚值"
+    )
+    assert tables.in_chinese("about 10") == "约 10"
+    assert tables.in_chinese("0.91 ± 0.09") == "0.91 ± 0.09"
