@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.ink import Doubt, Ink
+from lenet.data.ink import Doubt, Ink, Note
 from lenet.errors import InputError
 from lenet.evaluation import softmax
 from lenet.trust import FEATURE_LAYERS, UNSURE, Trust, features_of
@@ -31,6 +31,8 @@ class Prediction:
     known : float or None
         The probability, 0…1, that the picture shows a thing of a kind that the weights learnt
         from; None when nothing was found, or the weights do not know what they know.
+    notes : tuple of Note
+        How the picture was read: what was done to it that a person might not expect.
     """
 
     label: str | None
@@ -38,6 +40,7 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     doubts: tuple[Doubt, ...]
     known: float | None = None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +125,11 @@ class Judge:
         known = self.trust.known(features_of(layers)).tolist()
         return [Answer(*each) for each in zip(rows, known, strict=True)]
 
-    def prediction(self, answer: Answer, doubts: tuple[Doubt, ...], top: int) -> Prediction:
+    def prediction(self, answer: Answer, ink: Ink | None, top: int) -> Prediction:
         """An answer in words, with the doubts there are of the picture and those of the answer."""
+        doubts, notes = ((), ()) if ink is None else (ink.doubts, ink.notes)
         if any(doubt.name == "nothing-there" for doubt in doubts):
-            return Prediction(None, 0.0, (), doubts)
+            return Prediction(None, 0.0, (), doubts, notes=notes)
         shares, known = answer.probabilities, answer.known
         order = np.argsort(-shares, kind="stable")
         best = tuple((self.class_names[i], float(shares[i])) for i in order[:top])
@@ -133,8 +137,8 @@ class Judge:
         doubts = (*doubts, *self._doubts(shares, order, known))
         rejected = self._rejection(label, 0.0 if self._is_unknown(known) else probability)
         if rejected is not None:
-            return Prediction(None, probability, best, (*doubts, rejected), known)
-        return Prediction(label, probability, best, doubts, known)
+            return Prediction(None, probability, best, (*doubts, rejected), known, notes)
+        return Prediction(label, probability, best, doubts, known, notes)
 
     def _is_unknown(self, known: float | None) -> bool:
         return self.trust is not None and known is not None and known < self.trust.least_known

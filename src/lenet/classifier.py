@@ -131,7 +131,7 @@ class Classifier:
         """
         _check_top(top)
         ink = self._read(picture)
-        return self._judge.prediction(self._answers(ink.ink[None])[0], ink.doubts, top)
+        return self._judge.prediction(self._answers(ink.ink[None])[0], ink, top)
 
     def stream(
         self, pictures: Iterable[Picture], *, top: int = 3
@@ -168,7 +168,7 @@ class Classifier:
                 answers = iter(self._answers(np.array(inks)) if inks else ())
                 for one in read:
                     if isinstance(one, Ink):
-                        yield self._judge.prediction(next(answers), one.doubts, top)
+                        yield self._judge.prediction(next(answers), one, top)
                     else:
                         yield one
 
@@ -253,7 +253,7 @@ class Classifier:
         """
         _check_top(top)
         check_ink(ink, "predict takes pictures of any shape")
-        return [self._judge.prediction(answer, (), top) for answer in self._answers(ink)]
+        return [self._judge.prediction(answer, None, top) for answer in self._answers(ink)]
 
     def explain(self, picture: Picture, *, top: int = 3) -> Explanation:
         """A prediction and everything that led to it.
@@ -287,7 +287,7 @@ class Classifier:
             activations={name: layer[0] for name, layer in layers.items()},
             probabilities=answer.probabilities,
             class_names=self.class_names,
-            prediction=self._judge.prediction(answer, ink.doubts, top),
+            prediction=self._judge.prediction(answer, ink, top),
             codes=self.checkpoint.model.weights.get("output.centers"),
         )
 

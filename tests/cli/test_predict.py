@@ -12,7 +12,7 @@ def test_json_has_exactly_the_promised_keys(lenet_command, weights, digit):
     result = lenet_command("predict", digit, "--weights", weights, "--json")
     assert result.code == 0, result.err
     (row,) = result.json
-    assert list(row) == ["picture", "label", "probability", "known", "top", "doubts"]
+    assert list(row) == ["picture", "label", "probability", "known", "top", "doubts", "notes"]
     assert row["picture"] == str(digit)
     assert len(row["top"]) == 3
     assert row["top"][0] == {"label": row["label"], "probability": row["probability"]}
@@ -96,7 +96,7 @@ def test_where_nothing_is_found_no_label_is_printed(lenet_command, weights, tmp_
     text = lenet_command("predict", blank, "--weights", weights)
     assert text.out.splitlines()[0] == f"{blank}: nothing found"
     (row,) = lenet_command("predict", blank, "--weights", weights, "--json").json
-    assert list(row) == ["picture", "label", "probability", "known", "top", "doubts"]
+    assert list(row) == ["picture", "label", "probability", "known", "top", "doubts", "notes"]
     assert (row["label"], row["probability"], row["top"]) == (None, 0, [])
     assert row["doubts"][0]["name"] == "nothing-there"
 

@@ -199,7 +199,6 @@ def test_the_ink_box_is_in_pixels_of_the_picture():
 @pytest.mark.parametrize(
     ("name", "image"),
     [
-        ("inverted", drawing(ink=230, paper=30)),
         ("too-small", drawing(extent=8, pen=1, at=(60, 50))),
         ("touching-edge", drawing(at=(50, -20))),
         ("low-contrast", drawing(ink=215, paper=235)),
@@ -210,6 +209,48 @@ def test_each_doubt_is_named_and_said(name, image):
     doubts = to_ink(np.asarray(image), "digit").doubts
     assert [doubt.name for doubt in doubts] == [name]
     assert doubts[0].sentence.endswith(".")
+
+
+def boxed(line):
+    image = drawing((320, 240), TWO, pen=14, at=(100, 60), extent=120)
+    ImageDraw.Draw(image).rectangle((20, 15, 300, 225), outline=20, width=line)
+    return np.asarray(image)
+
+
+def on_a_desk(level):
+    desk = np.full((500, 600), level, np.uint8)
+    desk[120:360, 150:470] = np.asarray(drawing((320, 240), TWO, pen=14, at=(100, 60), extent=120))
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("name", "grey"),
+    [
+        ("inverted", np.asarray(drawing((320, 240), TWO, 14, (100, 60), 120, ink=235, paper=20))),
+        ("lines-removed", boxed(4)),
+        ("cut-to-sheet", on_a_desk(90)),
+    ],
+)
+def test_each_note_is_named_and_said_and_the_ink_is_the_same(name, grey):
+    result = to_ink(grey, "digit")
+    assert [note.name for note in result.notes] == [name]
+    assert result.notes[0].sentence.endswith(".")
+    assert result.doubts == ()
+    plain = drawing((320, 240), TWO, pen=14, at=(100, 60), extent=120)
+    assert difference(result.ink, to_ink(np.asarray(plain), "digit").ink) < 4
+
+
+def test_the_box_is_in_pixels_of_the_picture_although_a_desk_was_cut_away():
+    plain = drawing((320, 240), TWO, pen=14, at=(100, 60), extent=120)
+    top, left, bottom, right = to_ink(np.asarray(plain), "digit").box
+    moved = top + 120, left + 150, bottom + 120, right + 150
+    assert to_ink(on_a_desk(90), "digit").box == pytest.approx(moved, abs=4)
+
+
+def test_a_tight_crop_is_no_reason_to_doubt():
+    grey = np.asarray(drawing((320, 240), TWO, pen=30, at=(100, 60), extent=120))
+    tight = grey[45:196, 85:200]
+    assert to_ink(tight, "digit").doubts == ()
 
 
 # Garments and anything ----------------------------------------------------------------------------
@@ -237,7 +278,8 @@ def test_a_light_garment_on_dark_is_taken_as_it_is():
     result = to_ink(np.asarray(shirt(paper=0, cloth=165)), "garment")
     assert box(result.ink) == (28, 20)
     assert result.ink[14, 14] == pytest.approx(165, abs=4)
-    assert names(result) == ["inverted"]
+    assert result.doubts == ()
+    assert [note.name for note in result.notes] == ["inverted"]
 
 
 def test_a_shaded_background_is_taken_away():

@@ -123,6 +123,7 @@ def _row(place: str, prediction: "Prediction") -> dict[str, Any]:
         "known": prediction.known,
         "top": [{"label": label, "probability": share} for label, share in prediction.top],
         "doubts": [dataclasses.asdict(doubt) for doubt in prediction.doubts],
+        "notes": [dataclasses.asdict(note) for note in prediction.notes],
     }
 
 
@@ -133,5 +134,7 @@ def _show_prediction(place: str, prediction: "Prediction") -> None:
         show(f"{place}: no answer  ({', '.join(shares)})" if shares else f"{place}: nothing found")
     else:
         show(f"{place}: {prediction.label}  {percent(prediction.probability)}{then}")
+    for note in prediction.notes:
+        show(f"  note: {note.sentence}")
     for doubt in prediction.doubts:
         show(f"  doubt: {doubt.sentence}")

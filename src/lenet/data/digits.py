@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.ink import BOX_SIZE
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
+from lenet.data.rendering import BOX_SIZE
 from lenet.data.splits import Split
 
 _FILE = "datasets/data/digits.csv.gz"

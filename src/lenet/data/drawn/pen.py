@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.ink import BOX_SIZE
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
+from lenet.data.rendering import BOX_SIZE
 
 Floats = NDArray[np.float32]
 Strokes = NDArray[np.intp]

@@ -9,8 +9,8 @@ from PIL import Image
 from lenet.data.drawn.glyphs import DIGITS, LETTERS
 from lenet.data.drawn.handwriting import draw
 from lenet.data.drawn.pen import ink_lines, smooth
-from lenet.data.ink import BOX_SIZE
 from lenet.data.preprocessing import FULL_INK, INK_SIZE
+from lenet.data.rendering import BOX_SIZE
 
 _SCRIBBLES_OF_A_KIND = 32
 _SCRIBBLE_POINTS = (6, 16)  # fewer can be a 1 or a 7
