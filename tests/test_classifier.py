@@ -128,6 +128,15 @@ def test_a_stream_goes_on_after_a_bad_picture_and_keeps_the_order(classifier, pi
         classifier.predict_many(some, errors="ignore")
 
 
+def test_processes_read_what_threads_read(classifier, picture, tmp_path):
+    path = tmp_path / "good.png"
+    picture.save(path)
+    some = [path, tmp_path / "none.png", path.read_bytes(), np.asarray(picture), b""] * 20
+    expected = list(classifier.stream(some))
+    for found, outcome in zip(classifier.stream(some, processes=2), expected, strict=True):
+        assert str(found) == str(outcome)
+
+
 def test_a_stream_takes_no_more_than_it_needs(classifier):
     taken = []
 

@@ -1,9 +1,12 @@
 """Trained weights and a picture → a prediction, and what the network saw on the way."""
 
 import contextlib
+import multiprocessing
+import signal
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, overload
@@ -16,7 +19,7 @@ from lenet.answers import Answer, Explanation, Judge, Prediction
 from lenet.checkpoints import Checkpoint, load_checkpoint
 from lenet.data.ink import Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
-from lenet.data.preprocessing import check_ink
+from lenet.data.preprocessing import Preparation, check_ink
 from lenet.engines import select_scorer
 from lenet.engines.in_numpy import NumpyNetwork, layers_of
 from lenet.errors import InputError, PictureError
@@ -130,15 +133,16 @@ class Classifier:
             When `top` is less than 1.
         """
         _check_top(top)
-        ink = self._read(picture)
+        ink = _read(picture, self.checkpoint.preprocessing.preparation)
         return self._judge.prediction(self._answers(ink.ink[None])[0], ink, top)
 
     def stream(
-        self, pictures: Iterable[Picture], *, top: int = 3
+        self, pictures: Iterable[Picture], *, top: int = 3, processes: int = 0
     ) -> Iterator[Prediction | PictureError]:
         """What each of any number of pictures shows; one that cannot be read stops nothing.
 
-        A few threads read, and `CHUNK` pictures are scored together; no more are held at a time.
+        A few threads or processes read, and `CHUNK` pictures are scored together; no more are held
+        at a time.
 
         Parameters
         ----------
@@ -146,6 +150,11 @@ class Classifier:
             Taken as they are needed: it may be longer than memory.
         top : int
             How many classes each prediction lists.
+        processes : int
+            How many processes read; 0 for threads of this one. Python lets threads prepare pictures
+            by turns, and processes at the same time, but each takes half a second to start, and
+            takes paths, bytes and arrays only. A program that uses them needs
+            ``if __name__ == "__main__":``.
 
         Yields
         ------
@@ -158,12 +167,15 @@ class Classifier:
             When `top` is less than 1; before anything is read.
         """
         _check_top(top)
-        return self._stream(iter(pictures), top)
+        return self._stream(iter(pictures), top, processes)
 
-    def _stream(self, pictures: Iterator[Picture], top: int) -> Iterator[Prediction | PictureError]:
-        with ThreadPoolExecutor(min(_READERS, thread_count())) as readers:
+    def _stream(
+        self, pictures: Iterator[Picture], top: int, processes: int
+    ) -> Iterator[Prediction | PictureError]:
+        read_one = partial(_try_read, preparation=self.checkpoint.preprocessing.preparation)
+        with _readers(processes) as readers:
             while chunk := list(islice(pictures, CHUNK)):
-                read = list(readers.map(self._try_read, chunk))
+                read = list(readers.map(read_one, chunk, chunksize=CHUNK // 16))
                 inks = [one.ink for one in read if isinstance(one, Ink)]
                 answers = iter(self._answers(np.array(inks)) if inks else ())
                 for one in read:
@@ -171,18 +183,6 @@ class Classifier:
                         yield self._judge.prediction(next(answers), one, top)
                     else:
                         yield one
-
-    def _read(self, picture: Picture) -> Ink:
-        shared = isinstance(picture, Image.Image) or hasattr(picture, "read")
-        with _open_file if shared else contextlib.nullcontext():
-            grey = read_picture(picture)
-        return self._prepare(grey)
-
-    def _try_read(self, picture: Picture) -> Ink | PictureError:
-        try:
-            return self._read(picture)
-        except PictureError as error:
-            return error
 
     @overload
     def predict_many(
@@ -277,7 +277,7 @@ class Classifier:
         """
         _check_top(top)
         grey = read_picture(picture)
-        ink = self._prepare(grey)
+        ink = to_ink(grey, self.checkpoint.preprocessing.preparation)
         images = self.checkpoint.preprocessing.apply(ink.ink[None])
         layers = self._layers.activations(images)
         (answer,) = self._judge.answers(layers["output"], layers)
@@ -291,14 +291,35 @@ class Classifier:
             codes=self.checkpoint.model.weights.get("output.centers"),
         )
 
-    def _prepare(self, grey: NDArray[np.uint8]) -> Ink:
-        return to_ink(grey, self.checkpoint.preprocessing.preparation)
-
     def _answers(self, ink: NDArray[np.uint8]) -> list[Answer]:
         preprocessing = self.checkpoint.preprocessing
         scores = self.engine.scores(self._module, ink, preprocessing)
         layers = layers_of(self._layers, ink, preprocessing, self._judge.layers)
         return self._judge.answers(scores, layers)
+
+
+def _readers(processes: int) -> Executor:
+    if not processes:
+        return ThreadPoolExecutor(min(_READERS, thread_count()))
+    # Not `fork`: this process may have threads, and a child would wait for them.
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C is the parent's to answer.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    return ProcessPoolExecutor(processes, context, signal.signal, ignore)
+
+
+def _read(picture: Picture, preparation: Preparation) -> Ink:
+    shared = isinstance(picture, Image.Image) or hasattr(picture, "read")
+    with _open_file if shared else contextlib.nullcontext():
+        grey = read_picture(picture)
+    return to_ink(grey, preparation)
+
+
+def _try_read(picture: Picture, preparation: Preparation) -> Ink | PictureError:
+    try:
+        return _read(picture, preparation)
+    except PictureError as error:
+        return error
 
 
 def _check_top(top: int) -> None:

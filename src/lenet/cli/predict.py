@@ -14,6 +14,7 @@ from lenet.cli.output import complain, say, show, show_json
 from lenet.cli.places import STDIN, find_pictures
 from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
+from lenet.threads import thread_count
 
 if TYPE_CHECKING:
     from lenet.answers import Prediction
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MANY = 200  # pictures worth starting processes that read them
 _EVERY = 5.0  # seconds between two lines of progress
 
 
@@ -65,7 +67,10 @@ def predict(
     classifier = Classifier.load(weights, engine=engine, device=device, reject=reject)
     outcomes: Iterable[Prediction | PictureError]
     if explain is None:
-        outcomes = _with_progress(classifier.stream(map(_opened, found), top=top), len(found))
+        many = len(found) >= _MANY and STDIN not in found and thread_count() > 1
+        processes = thread_count() if many else 0
+        stream = classifier.stream(map(_opened, found), top=top, processes=processes)
+        outcomes = _with_progress(stream, len(found))
     else:
         outcomes = [_explain(classifier, _opened(found[0]), top, explain)]
     rows: list[dict[str, Any]] = []
