@@ -81,6 +81,66 @@ def test_scores_and_gradients_are_those_of_float64_autograd(name, batch, distort
         assert error(ours.grad, theirs.grad) <= TOLERANCE, key
 
 
+@pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
+@pytest.mark.parametrize("distorted", [False, True], ids=["plain", "distorted"])
+def test_a_class_may_weigh_more_than_another(engine, distorted):
+    network, (ink, labels) = drawn("modern"), a_set()
+    indices = torch.arange(40, 73)
+    weight = torch.linspace(0, 2, 10) / 33
+    matrices = None
+    if distorted:
+        matrices = Distortions(shift=2).sample(33, np.random.default_rng(0))
+    backprop = engine.backprop(
+        engine.compile(network).train(), ink, labels, PAPER_1998, label_smoothing=0.1, weight=weight
+    )
+    backprop(indices, matrices)
+
+    reference = copy.deepcopy(network).double().train()
+    reference.zero_grad()
+    images = TORCH.gather(ink, indices, PAPER_1998, matrices).double()
+    answers = torch.nn.functional.one_hot(labels[indices], 10) * 0.9 + 0.01
+    losses = -(answers * reference(images).log_softmax(1)).sum(1)
+    (losses * weight.double()[labels[indices]]).sum().backward()
+    for (key, ours), theirs in zip(network.named_parameters(), reference.parameters(), strict=True):
+        assert error(ours.grad, theirs.grad) <= TOLERANCE, key
+
+
+def test_equal_class_weights_give_the_bits_of_none():
+    found = []
+    for weight in (1 / 20, torch.full((10,), 1 / 20)):
+        network, (ink, labels) = drawn("modern"), a_set()
+        module = FUSED.compile(network).train()
+        FUSED.backprop(module, ink, labels, PAPER_1998, weight=weight)(torch.arange(20))
+        found.append(network.c1.weight.grad)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
+@pytest.mark.parametrize("name", ["modern, dropout", "tutorial"])
+def test_any_loss_has_the_gradient_that_the_network_itself_gives(name, engine):
+    def loss(scores, labels):
+        return functional.multi_margin_loss(scores, labels)
+
+    network, (ink, labels) = drawn(name), a_set()
+    module, indices = engine.compile(network).train(), torch.arange(5, 38)
+    backprop = engine.backprop_of(module, ink, labels, PAPER_1998, loss)
+    torch.manual_seed(3)
+    backprop(indices)
+    backprop(indices)  # replaced, not added up
+    torch.manual_seed(3)
+    scores = backprop(indices)
+
+    reference = copy.deepcopy(network)
+    reference.zero_grad()
+    torch.manual_seed(3)
+    expected = reference(TORCH.gather(ink, indices, PAPER_1998))
+    loss(expected, labels[indices]).backward()
+    assert getattr(module, "fallback", None) is None
+    assert error(scores, expected.detach().double()) <= TOLERANCE
+    for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
+        assert error(ours.grad, theirs.grad.double()) <= TOLERANCE
+
+
 @pytest.mark.parametrize("name", ["modern, dropout", "tutorial"])
 def test_both_engines_learn_the_same_and_draw_the_same(name):
     found = []

@@ -13,10 +13,11 @@ from lenet.data.datasets import load_dataset
 from lenet.data.distortions import Distortions
 from lenet.data.splits import Split, Splits
 from lenet.engines import Engine, select_engine
-from lenet.errors import DataError, LenetError
+from lenet.errors import DataError, InputError, LenetError
 from lenet.networks import build_network
 from lenet.training import loop
 from lenet.training.loop import train
+from lenet.training.losses import balance
 from lenet.training.optimizers import choose_optimizer
 from lenet.training.recipes import Recipe
 
@@ -348,3 +349,135 @@ def test_no_epoch_waits_for_a_kernel(digits, recipe, options, monkeypatch):
     before, after = known
     assert before < after
     assert set(compiled.kernel.known) == after
+
+
+def test_a_loss_of_one_s_own_that_is_the_recipe_s_learns_the_same(digits, engine):
+    """But for the last, shorter batch, whose mean weighs as much as any other's."""
+    recipe = dataclasses.replace(RICH, epochs=2, label_smoothing=0.0, batch_size=66)
+    assert len(digits.train) % recipe.batch_size == 0
+    ours, _ = trained(digits, recipe, engine)
+    network = build_network("modern")
+    train(network, digits, recipe, engine=engine, loss=functional.cross_entropy)
+    for a, b in zip(ours.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_a_loss_that_is_no_loss_is_refused(digits, engine):
+    for loss in (
+        lambda scores, labels: scores,
+        lambda scores, labels: 1.0,
+        lambda scores, labels: scores.detach().sum(),
+    ):
+        with pytest.raises(InputError, match="one number"):
+            train(build_network("modern"), digits, PLAIN, engine=engine, loss=loss)
+    weighed = dataclasses.replace(PLAIN, class_weights="balanced")
+    with pytest.raises(InputError, match="class_weights"):
+        train(
+            build_network("modern"), digits, weighed, engine=engine, loss=functional.cross_entropy
+        )
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, RICH], ids=["plain", "rich"])
+def test_an_optimizer_of_one_s_own_that_is_the_recipe_s_learns_the_same(digits, engine, recipe):
+    """By the ten parameters instead of one, and at the schedule's share of its own rate."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+
+    def build(parameters):
+        assert len(parameters) == 10
+        return kind(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+    ours, state = trained(digits, recipe, engine)
+    network = build_network("modern")
+    other = train(network, digits, recipe, engine=engine, optimizer=build)
+    for a, b in zip(ours.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    assert [e.learning_rate for e in other.history] == [e.learning_rate for e in state.history]
+
+
+def test_the_schedule_scales_an_optimizer_s_own_rates(digits, engine):
+    def build(parameters):
+        groups = [{"params": parameters[:4], "lr": 0.4}, {"params": parameters[4:], "lr": 0.1}]
+        built.append(torch.optim.SGD(groups))
+        return built[-1]
+
+    built, seen = [], []
+
+    def on_epoch(epoch, state):
+        seen.append([group["lr"] for group in built[-1].param_groups])
+
+    recipe = dataclasses.replace(PLAIN, schedule="one-cycle")
+    network = build_network("modern")
+    train(network, digits, recipe, engine=engine, optimizer=build, on_epoch=on_epoch)
+    _, usual = trained(digits, recipe, engine)
+    for (first, second), epoch in zip(seen, usual.history, strict=True):
+        assert first == pytest.approx(0.4 * epoch.learning_rate / recipe.learning_rate)
+        assert second == pytest.approx(first / 4)
+
+
+def test_a_training_by_one_s_own_goes_on_as_if_never_interrupted(digits, engine):
+    """Momentum and all: the state of any optimizer made of numbers and tensors is kept."""
+    own = {
+        "loss": lambda scores, labels: functional.multi_margin_loss(scores, labels),
+        "optimizer": lambda parameters: torch.optim.RMSprop(parameters, 0.001, momentum=0.9),
+    }
+    states = []
+    whole = build_network("modern")
+    train(whole, digits, PLAIN, engine=engine, on_epoch=lambda _, s: states.append(s), **own)
+    other = build_network("modern")
+    train(other, digits, PLAIN, engine=engine, state=states[0], **own)
+    assert same(whole, other)
+
+
+def test_what_is_no_optimizer_is_refused(digits, engine):
+    with pytest.raises(InputError, match=r"torch\.optim\.Optimizer"):
+        train(build_network("modern"), digits, PLAIN, engine=engine, optimizer=len)
+
+
+def test_a_callback_may_stop_the_training(digits, engine):
+    network = build_network("modern")
+    state = train(network, digits, PLAIN, engine=engine, on_epoch=lambda e, _: e.epoch == 2)
+    assert state.epoch == 2
+    assert not network.training
+    seen = []
+    state = train(network, digits, PLAIN, engine=engine, on_epoch=lambda e, _: seen or [e])
+    assert state.epoch == PLAIN.epochs  # only True means it
+
+
+def test_balanced_classes_weigh_the_same(digits, engine):
+    """Of nine sevens and one nine, a network that learns little says seven, balanced or not."""
+    rare = np.concatenate([np.flatnonzero(digits.train.labels == 7)[:20],
+                           np.flatnonzero(digits.train.labels == 9)[:4]])  # fmt: skip
+    few = Split(digits.train.images[rare], (digits.train.labels[rare] == 9).astype(np.int64))
+    splits = dataclasses.replace(digits, train=few, validation=few, class_names=("7", "9"))
+    found = {}
+    for weights in ("none", "balanced"):
+        recipe = dataclasses.replace(
+            PLAIN, class_weights=weights, epochs=1, optimizer="sgd", learning_rate=0.003
+        )
+        network, _ = trained(splits, recipe, engine, num_classes=2)
+        images = torch.from_numpy(recipe.preprocessing(splits).apply(few.images))
+        found[weights] = network(images).softmax(1)[:, 1].mean().item()
+    assert found["balanced"] > found["none"]
+
+
+def test_class_weights_are_one_on_average():
+    weights = balance(np.array([0, 0, 0, 2]), 3)
+    assert weights.tolist() == pytest.approx([4 / 6, 0, 2])
+    assert weights[[0, 0, 0, 2]].mean() == pytest.approx(1)
+
+
+def test_a_training_starts_from_given_weights(digits, engine):
+    first, _ = trained(digits, RICH, engine)
+    still = dataclasses.replace(PLAIN, epochs=1, optimizer="sgd", learning_rate=1e-12)
+    network = build_network("modern")
+    train(network, digits, still, engine=engine, initial=first.state_dict())
+    assert all(map(torch.equal, network.parameters(), first.parameters()))
+    part = {k: v for k, v in first.state_dict().items() if not k.startswith("output.")}
+    drawn, _ = trained(digits, still, engine)
+    train(network, digits, still, engine=engine, initial=part)
+    assert torch.equal(network.c1.weight, first.c1.weight)
+    assert torch.equal(network.output.weight, drawn.output.weight)
+    with pytest.raises(InputError, match=r"no such weight"):
+        train(network, digits, still, engine=engine, initial={"c7.weight": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"c1\.bias is \(1,\), the network has \(6,\)"):
+        train(network, digits, still, engine=engine, initial={"c1.bias": torch.zeros(1)})

@@ -60,7 +60,7 @@ class FusedEngine(Engine):
         labels: Tensor,
         preprocessing: Preprocessing,
         *,
-        weight: float,
+        weight: float | Tensor,
         label_smoothing: float = 0.0,
         distorted: bool = False,
     ) -> Backprop:
@@ -68,8 +68,10 @@ class FusedEngine(Engine):
         through_autograd = super().backprop(
             module, ink, labels, preprocessing, weight=weight, label_smoothing=label_smoothing
         )
-        loss = torch.tensor([label_smoothing, weight])
-        step = _fused(module).backprop(ink, labels, preprocessing, loss, distorted=distorted)
+        fused = _fused(module)
+        weights = torch.as_tensor(weight, dtype=torch.float32).expand(fused.network.num_classes)
+        loss = torch.cat([torch.tensor([label_smoothing]), weights.cpu()])
+        step = fused.backprop(ink, labels, preprocessing, loss, distorted=distorted)
         if step is None:
             from lenet.kernels.compiled import kernel
 
@@ -83,6 +85,23 @@ class FusedEngine(Engine):
             return step(indices, matrices)
 
         return backprop
+
+    def backprop_of(
+        self,
+        module: nn.Module,
+        ink: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        distorted: bool = False,
+    ) -> Backprop:
+        """See `Engine.backprop_of`."""
+        from lenet.kernels.compiled import kernel
+
+        kernel("gather", distorted)
+        _fused(module).compile_training()
+        return super().backprop_of(module, ink, labels, preprocessing, loss)
 
     def updater(self, optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
         """See `Engine.updater`."""

@@ -126,7 +126,7 @@ class Engine:
         labels: Tensor,
         preprocessing: Preprocessing,
         *,
-        weight: float,
+        weight: float | Tensor,
         label_smoothing: float = 0.0,
         distorted: bool = False,
     ) -> Backprop:
@@ -142,8 +142,9 @@ class Engine:
         ink : (N, 28, 28) uint8, paper = 0, full ink = 255
         labels : (N,) int64
         preprocessing : Preprocessing
-        weight : float
-            Weight of one image's loss; 1 / B gives the mean over a batch of B.
+        weight : float or (classes,) float32
+            Weight of one image's loss, or that of an image of each class; 1 / B gives the mean over
+            a batch of B.
         label_smoothing : float
             0 … 1, as in `torch.nn.functional.cross_entropy`.
         distorted : bool
@@ -163,6 +164,49 @@ class Engine:
         ShapeError
             When an argument has another shape or type.
         """
+
+        def error(scores: Tensor, answers: Tensor) -> Tensor:
+            if not isinstance(weight, Tensor):
+                total = nn.functional.cross_entropy(
+                    scores, answers, label_smoothing=label_smoothing, reduction="sum"
+                )
+                return total * weight
+            each = nn.functional.cross_entropy(
+                scores, answers, label_smoothing=label_smoothing, reduction="none"
+            )
+            return (each * weight.to(scores.device)[answers]).sum()
+
+        return self._through_autograd(module, ink, labels, preprocessing, error)
+
+    def backprop_of(
+        self,
+        module: nn.Module,
+        ink: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        distorted: bool = False,
+    ) -> Backprop:
+        """The same for any loss: the network as `compile` made it, and autograd.
+
+        Parameters
+        ----------
+        module, ink, labels, preprocessing, distorted
+            As for `backprop`, and so are the errors.
+        loss : function of scores (B, classes) float32 and labels (B,) int64
+            Gives a scalar tensor to differentiate.
+        """
+        return self._through_autograd(module, ink, labels, preprocessing, loss)
+
+    def _through_autograd(
+        self,
+        module: nn.Module,
+        ink: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        loss: Callable[[Tensor, Tensor], Tensor],
+    ) -> Backprop:
         check_ink(ink)
         if labels.shape != ink.shape[:1] or labels.dtype != torch.int64:
             raise ShapeError(
@@ -176,13 +220,7 @@ class Engine:
                 if parameter.grad is not None:
                     parameter.grad.zero_()
             scores: Tensor = module(self.gather(ink, indices, preprocessing, matrices))
-            error = nn.functional.cross_entropy(
-                scores,
-                labels[indices.to(self.device)],
-                label_smoothing=label_smoothing,
-                reduction="sum",
-            )
-            (error * weight).backward()  # type: ignore[no-untyped-call]
+            loss(scores, labels[indices.to(self.device)]).backward()  # type: ignore[no-untyped-call]
             return scores.detach()
 
         return backprop

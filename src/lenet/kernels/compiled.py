@@ -119,7 +119,7 @@ class Compiled:
         # What the kernel reads where images and their scores' gradient are given, and does not use.
         ink, labels = torch.zeros(1, INK_SIZE, INK_SIZE, dtype=torch.uint8), torch.zeros(1).long()
         self._no_set = [*map(owned, (words(ink), torch.zeros(2), labels))]
-        self._no_loss = owned(torch.zeros(2))
+        self._no_loss = owned(torch.zeros(1 + architecture.classes))
 
     def kernel(self, name: str) -> Any:
         """Compiled code by its name."""

@@ -91,8 +91,8 @@ class FusedNetwork(nn.Module):
 
         Parameters
         ----------
-        loss : (2,) float32
-            Label smoothing, and the weight of one image's loss.
+        loss : (1 + classes,) float32
+            Label smoothing, and the weight of the loss of one image of each class.
 
         Returns
         -------
@@ -114,6 +114,14 @@ class FusedNetwork(nn.Module):
         coverage = self._covered()
         if coverage.reason is None:
             coverage.compiled().kernel("score_many")
+
+    def compile_training(self) -> None:
+        """Compile now what a forward and a backward pass need; nothing where torch must do it."""
+        coverage = self._covered()
+        if coverage.why_not(coverage.parameters(), True) is None:
+            compiled = coverage.compiled(coverage.drops_out)
+            compiled.kernel("score_many")
+            compiled.kernel("step")
 
     def _covered(self) -> Coverage:
         """What the kernels cover of the layers as they are now."""

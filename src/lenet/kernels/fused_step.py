@@ -35,8 +35,8 @@ class FusedStep:
     ink : (N, 28, 28) uint8
     labels : (N,) int64
     preprocessing : Preprocessing
-    loss : (2,) float32
-        Label smoothing, and the weight of one image's loss.
+    loss : (1 + classes,) float32
+        Label smoothing, and the weight of the loss of one image of each class.
     distorted : bool
         Whether the coming steps have matrices: what is compiled now. Others are compiled later.
     """

@@ -143,26 +143,28 @@ def _cross_entropy(pipeline: Pipeline, output: Func, images: StepImages, classes
     """The scores' gradient: the given one, or the cross-entropy's, label smoothing included."""
     indices = images.pictures.indices
     labels = pipeline.read("labels", ("all",), hl.Int(64))
-    # Label smoothing, and the weight of one image's loss: one over the batch for the mean.
-    settings = pipeline.read("settings", (2,))
-    top, power, total, delta = (hl.Func(f"output_{n}") for n in ("top", "power", "total", "delta"))
+    # Label smoothing, and for each class the weight of an image's loss: one over the batch for the
+    # mean.
+    settings = pipeline.read("settings", (1 + classes,))
+    names = ("top", "power", "total", "label", "delta")
+    top, power, total, label, delta = (hl.Func(f"output_{name}") for name in names)
     r = hl.RDom([(0, classes)], "classes")
     top[lane, b] = hl.maximum(output[lane, r[0], b], "output_largest")
     power[lane, k, b] = exp(output[lane, k, b] - top[lane, b])
     total[lane, b] = hl.f32(0)
     total[lane, b] += power[lane, r[0], b]
+    chosen = hl.cast(hl.Int(32), labels[images.pictures.chosen(row_of(indices))])
+    label[lane, b] = hl.clamp(chosen, 0, classes - 1)
     target = settings[0] / hl.f32(classes) + hl.select(
-        k == hl.cast(hl.Int(32), labels[images.pictures.chosen(row_of(indices))]),
-        hl.f32(1) - settings[0],
-        hl.f32(0),
+        k == label[lane, b], hl.f32(1) - settings[0], hl.f32(0)
     )
-    error = settings[1] * (power[lane, k, b] / total[lane, b] - target)
+    error = settings[1 + label[lane, b]] * (power[lane, k, b] / total[lane, b] - target)
     if images.given is not None:
         gradient = pipeline.read("gradient", ("n", classes))
         error = hl.select(images.given, gradient[k, row_of(gradient)], error)
     delta[lane, k, b] = hl.select(is_spare(indices), hl.f32(0), error)
     total.update().vectorize(lane)
-    return _Loss(delta, (top, power, total))
+    return _Loss(delta, (top, power, total, label))
 
 
 class _Backward:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,19 +13,22 @@ from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
-from lenet.errors import DataError, LenetError
+from lenet.errors import DataError, InputError, LenetError
 from lenet.evaluation import count_errors, cross_entropies
 from lenet.networks import LeNet
 from lenet.networks.initialization import initialize
 from lenet.networks.recognition import as_lenet
 from lenet.training.average import WeightAverage
 from lenet.training.history import Epoch, State
+from lenet.training.losses import Loss, balance, checked
 from lenet.training.optimizers import (
     choose_optimizer,
     flatten,
     learning_rate,
     optimizer_tensors,
+    own_optimizer,
     restore_optimizer,
+    set_rate,
 )
 from lenet.training.recipes import Recipe
 
@@ -41,7 +44,10 @@ def train(
     *,
     engine: Engine | None = None,
     state: State | None = None,
-    on_epoch: Callable[[Epoch, State], None] | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+    loss: Loss | None = None,
+    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    on_epoch: Callable[[Epoch, State], object] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> State:
@@ -66,8 +72,20 @@ def train(
         What `lenet.engines.select_engine` chooses when not given.
     state : State, optional
         Where to go on.
+    initial : mapping of str to Tensor, optional
+        Weights to start from, by their names in the network's `state_dict`: those of another
+        training, all or some. What is not in it is drawn as the recipe says.
+    loss : callable, optional
+        Of scores (B, classes) float32 and labels (B,) int64, giving one number to differentiate,
+        the mean over the batch for instance. Used as it is, instead of the recipe's cross-entropy
+        and its label smoothing. Forward and backward pass stay with the engine; history and best
+        epoch go by cross-entropy and accuracy as always.
+    optimizer : callable, optional
+        Of the list of parameters, giving a `torch.optim.Optimizer` that changes them in place. The
+        recipe's schedule scales the learning rates that it was made with.
     on_epoch : callable, optional
-        Called after every epoch with its figures and the state.
+        Called after every epoch with its figures and the state. The training ends there when it
+        returns True.
     on_step : callable, optional
         Called after every step with how many images of the epoch have been learnt from.
     on_progress : callable, optional
@@ -83,7 +101,8 @@ def train(
     DataError
         When the data set and the network do not fit each other.
     InputError
-        When a module is not a LeNet-5.
+        When a module is not a LeNet-5, or the initial weights, the loss or the optimizer are not
+        what they must be.
     LenetError
         When scores or weights are not finite: the training has diverged.
     """
@@ -91,7 +110,12 @@ def train(
     network = as_lenet(given, preprocessing)
     _check_fit(network, splits)
     if state is None or not state.is_over(recipe):
-        training = _Training(network, splits, recipe, preprocessing, engine or select_engine())
+        training = Training(
+            *(network, splits, recipe, preprocessing, engine or select_engine()),
+            initial=initial,
+            loss=loss,
+            optimizer=optimizer,
+        )
         if state is not None:
             training.restore(state)
         training.compile(on_progress or (lambda _: None))
@@ -99,8 +123,8 @@ def train(
         began = time.perf_counter() - before
         while state is None or not state.is_over(recipe):
             state = training.run_epoch(state, began, on_step)
-            if on_epoch is not None:
-                on_epoch(state.history[-1], state)
+            if on_epoch is not None and says_stop(on_epoch(state.history[-1], state)):
+                break
     network.cpu().load_state_dict(state.part("best"))
     for parameter in network.parameters():  # no longer views of one tensor
         parameter.data, parameter.grad = parameter.data.clone(), None
@@ -109,8 +133,13 @@ def train(
     return state
 
 
-class _Training:
-    """A network on its way: all that an epoch needs, wired together once."""
+def says_stop(answer: object) -> bool:
+    """Whether a callback's answer is True; what else it may return means nothing."""
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
+class Training:
+    """A network on its way: all that an epoch needs, wired together once; see `train`."""
 
     def __init__(
         self,
@@ -119,14 +148,28 @@ class _Training:
         recipe: Recipe,
         preprocessing: Preprocessing,
         engine: Engine,
+        *,
+        initial: Mapping[str, Tensor] | None = None,
+        loss: Loss | None = None,
+        optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     ) -> None:
         self.network, self.splits, self.recipe = network, splits, recipe
         self.preprocessing, self.engine = preprocessing, engine
+        if loss is not None and recipe.class_weights != "none":
+            raise InputError(
+                f"a loss of one's own weighs the classes itself: leave out class_weights "
+                f"{recipe.class_weights!r}"
+            )
         generator = torch.Generator().manual_seed(_derive_seed(recipe.seed, 0, _INITIAL))
         initialize(network, recipe.initialization, generator)
+        _start_from(network, initial or {})
+        self.loss = loss
         self.module = self.measured = engine.compile(network)
         weights = flatten(network)
-        self.optimizer = choose_optimizer(recipe, [weights])
+        if optimizer is None:
+            self.optimizer = choose_optimizer(recipe, [weights])
+        else:
+            self.optimizer = own_optimizer(optimizer, network, recipe)
         self.kept = network
         self.average: WeightAverage | None = None
         if recipe.weight_average:
@@ -148,19 +191,31 @@ class _Training:
         """Compile whatever an epoch runs; weights, gradients and generators stay as they are."""
         if self.engine.name == "fused":
             tell(f"compiling {self.network.name} for this processor")
-        self.backprop = self.engine.backprop(
-            self.module.train(),
-            torch.from_numpy(self.splits.train.images).to(self.engine.device),
-            torch.from_numpy(self.splits.train.labels).to(self.engine.device),
-            self.preprocessing,
-            label_smoothing=self.recipe.label_smoothing,
-            # An image of a short batch counts for no more than any other.
-            weight=1 / self.batch_size,
-            distorted=self.recipe.distortions != Distortions(),
+        images, labels = (
+            torch.from_numpy(array).to(self.engine.device)
+            for array in (self.splits.train.images, self.splits.train.labels)
         )
+        given = self.module.train(), images, labels, self.preprocessing
+        distorted = self.recipe.distortions != Distortions()
+        if self.loss is not None:
+            self.backprop = self.engine.backprop_of(*given, checked(self.loss), distorted=distorted)
+        else:
+            self.backprop = self.engine.backprop(
+                *given,
+                label_smoothing=self.recipe.label_smoothing,
+                weight=self._weight(),
+                distorted=distorted,
+            )
         self.update = self.engine.updater(self.optimizer)
         self.engine.compile_scoring(self.measured)
         tell("training")
+
+    def _weight(self) -> float | Tensor:
+        """Of an image's loss: one of a short batch counts for no more than any other."""
+        share = 1 / self.batch_size
+        if self.recipe.class_weights == "none":
+            return share
+        return share * balance(self.splits.train.labels, self.network.num_classes)
 
     def run_epoch(
         self, before: State | None, began: float, on_step: Callable[[int], None] | None
@@ -218,8 +273,7 @@ class _Training:
     def _step(self, step: int, indices: Tensor, matrices: NDArray[np.float32] | None) -> Tensor:
         """One update of the weights by some images; their scores before it."""
         rate = learning_rate(self.recipe, step / (self.n_steps * self.recipe.epochs))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         scores = self.backprop(indices, matrices)
         self.update()
         if self.average is not None:
@@ -261,6 +315,19 @@ def _measure(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[fl
         return math.nan, math.nan
     n_right = n - count_errors(scores, labels)
     return float(cross_entropies(scores, labels).mean()), n_right / n
+
+
+def _start_from(network: LeNet, weights: Mapping[str, Tensor]) -> None:
+    """Put weights in the place of those that were drawn."""
+    state = network.state_dict()
+    for name, tensor in weights.items():
+        if name not in state or state[name].shape != tensor.shape:
+            shape = tuple(state[name].shape) if name in state else "no such weight"
+            raise InputError(
+                f"initial weights do not fit {network.name}: {name} is {tuple(tensor.shape)}, "
+                f"the network has {shape}"
+            )
+        state[name].copy_(tensor)
 
 
 def _check_fit(network: LeNet, splits: Splits) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -73,6 +75,50 @@ def maximum_a_posteriori(
     # e^−y underflows for the usual penalties of 50 and more; logsumexp does not.
     competition = torch.cat([scores, rubbish], 1).logsumexp(1)
     return (competition - scores.gather(1, labels[:, None]).squeeze(1)).mean()
+
+
+def balance(labels: NDArray[np.int64], num_classes: int) -> Tensor:
+    """What an image of each class must weigh for all classes to weigh the same.
+
+    Parameters
+    ----------
+    labels : (N,) int64
+        Of the training images.
+    num_classes : int
+
+    Returns
+    -------
+    weights : (classes,) float32
+        N / (classes that have images · images of the class), so that the mean over the images is 1;
+        0 for a class without.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    there = counts > 0
+    weights = np.zeros(num_classes)
+    weights[there] = len(labels) / (there.sum() * counts[there])
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def checked(loss: Loss) -> Loss:
+    """A user's loss, which must give one number to differentiate.
+
+    Raises
+    ------
+    InputError
+        From the loss that is returned, when it gives something else.
+    """
+
+    def checked_loss(scores: Tensor, labels: Tensor) -> Tensor:
+        value = loss(scores, labels)
+        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(
+                f"loss must give one number, made of scores {tuple(scores.shape)} and labels "
+                f"{tuple(labels.shape)} by torch's functions, got {got}"
+            )
+        return value.reshape(())
+
+    return checked_loss
 
 
 def build_loss(

@@ -1,7 +1,7 @@
 """How a gradient becomes a step: a recipe's optimizer, its state and its learning rate."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lenet.training.recipes import Recipe
 _WARM_UP = 0.3
 _START = 1 / 25  # of the peak rate
 _MOMENTUM = 0.9
+_SHARE = "share of the recipe's rate"
 
 
 @without_dynamo()
@@ -67,13 +68,65 @@ def flatten(network: LeNet) -> nn.Parameter:
 
 
 @without_dynamo()
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its learning rate; one of `own_optimizer` its share of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get(_SHARE, 1.0)
+
+
+def own_optimizer(
+    build: Callable[[list[nn.Parameter]], torch.optim.Optimizer],
+    network: LeNet,
+    recipe: Recipe,
+) -> torch.optim.Optimizer:
+    """A user's optimizer: the recipe's schedule scales the rates that it was made with.
+
+    Parameters
+    ----------
+    build : function of the parameters
+        It must change them in place.
+    network : LeNet
+        What `flatten` was called for.
+    recipe : Recipe
+
+    Raises
+    ------
+    InputError
+        When what it gives is no optimizer with learning rates.
+    """
+    optimizer = build([p for p in network.parameters() if p.requires_grad])
+    if not isinstance(optimizer, torch.optim.Optimizer) or not all(
+        "lr" in group for group in optimizer.param_groups
+    ):
+        raise InputError(
+            f"optimizer must give a torch.optim.Optimizer with learning rates for the parameters "
+            f"it gets, got {type(optimizer).__name__}"
+        )
+    for group in optimizer.param_groups:
+        group[_SHARE] = float(group["lr"]) / recipe.learning_rate
+    return optimizer
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer has gathered, by ``<parameter>.<quantity>``: its moments and steps."""
-    return {
-        f"{index}.{key}": value
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
-    }
+    """What an optimizer has gathered, by ``<parameter>.<quantity>``: its moments and steps.
+
+    Raises
+    ------
+    InputError
+        When it is no number and no tensor.
+    """
+    tensors = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if value is None:
+                continue
+            if not isinstance(value, (Tensor, int, float)):
+                raise InputError(
+                    f"{type(optimizer).__name__} keeps a {type(value).__name__} as {key}: "
+                    f"only numbers and tensors can be stored to go on from"
+                )
+            tensors[f"{index}.{key}"] = torch.as_tensor(value)
+    return tensors
 
 
 @without_dynamo()
@@ -81,6 +134,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     """Give an optimizer copies of what `optimizer_tensors` took from one like it."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        index, key = name.split(".")
+        index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = tensor.clone()
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

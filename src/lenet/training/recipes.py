@@ -29,6 +29,7 @@ _CHOICES = {
     "schedule": ("constant", "one-cycle"),
     "initialization": SCHEMES,
     "pixels": ("unit", "standardized", "1998"),
+    "class_weights": ("none", "balanced"),
 }
 
 
@@ -61,6 +62,9 @@ class Recipe:
     weight_average : float
         Decay per step of a running average of the weights, which is then what is measured and
         kept; 0 for none. Early on the decay is smaller: (1 + step) / (10 + step).
+    class_weights : {"none", "balanced"}
+        ``balanced`` makes a rare class's images weigh more, so that all classes weigh the same: an
+        image's loss counts N / (classes · images of its class) times.
     seed : int
         Of the initial weights, the order, the distortions and Dropout.
     patience : int, optional
@@ -84,6 +88,7 @@ class Recipe:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     weight_average: float = 0.0
+    class_weights: str = "none"
     seed: int = 0
     patience: int | None = None
 
