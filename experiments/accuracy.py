@@ -20,8 +20,8 @@ from lenet.engines import Engine, select_engine
 from lenet.files import write_atomic
 from lenet.machine import describe_machine, list_versions
 from lenet.threads import thread_count
+from lenet.training.measuring import PARTS
 from lenet.training.recipes import default_recipe, find_recipe
-from lenet.training.runs import PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -40,7 +40,7 @@ MAX_BYTES = 16 * 1024**2
 _FORMAT = 1
 _METADATA_KEY = "lenet"
 _REQUIRED = ("format", "network", "options", "num_classes", "class_names", "preprocessing")
-_ADDITIONAL = ("recipe", "seed", "data", "versions", "metrics")
+_ADDITIONAL = ("recipe", "seed", "data", "weights", "versions", "metrics")
 _STATE_DICT_SUFFIXES = (".pth", ".pt", ".tar")
 _PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -59,7 +59,8 @@ class Checkpoint:
         By label.
     metadata : dict, optional
         Where the weights come from, as plain JSON values: any of ``recipe``, ``seed``, ``data``
-        (name and SHA-256), ``versions``, ``metrics``.
+        (name and SHA-256), ``weights`` (those they were trained further from), ``versions``,
+        ``metrics``.
     trust : Trust, optional
         How far to believe the network.
 
@@ -135,6 +136,7 @@ def describe_origin(
     seed: int,
     metrics: Mapping[str, Any],
     recipe: Mapping[str, Any] | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Where weights come from, as `Checkpoint.metadata`: the only writer of its keys.
 
@@ -147,6 +149,8 @@ def describe_origin(
         How good they are, on which part.
     recipe : mapping, optional
         What `Recipe.to_dict` gives, where there is a recipe.
+    weights : mapping, optional
+        Which trained weights they started from: their source and SHA-256.
 
     Returns
     -------
@@ -157,6 +161,7 @@ def describe_origin(
         **({"recipe": dict(recipe)} if recipe is not None else {}),
         "seed": seed,
         "data": {"name": splits.name, "sha256": splits.sha256},
+        **({"weights": dict(weights)} if weights is not None else {}),
         "versions": {**list_versions(), "system": describe_system()},
         "metrics": dict(metrics),
     }

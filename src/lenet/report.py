@@ -38,13 +38,14 @@ from lenet.training.runs import create_run, finish_run
 
 def train_run(
     data: str | Path = "digits",
-    network: str = "modern",
+    network: str | None = None,
     recipe: Recipe | str | None = None,
     *,
     validation: int | float | None = None,
     preparation: Wish = "auto",
     skip_damaged: bool = False,
     changes: Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
     out: str | Path = "runs",
     name: str | None = None,
     engine: Engine | None = None,
@@ -56,7 +57,9 @@ def train_run(
 
     Parameters
     ----------
-    data, network, recipe, validation, preparation, skip_damaged, changes, out, name, engine
+    data, network, recipe, validation, preparation, skip_damaged, changes, weights
+        As `lenet.training.runs.create_run`.
+    out, name, engine
         As `lenet.training.runs.create_run`.
     on_epoch, on_step, on_progress
         As `lenet.training.runs.finish_run`.
@@ -79,6 +82,7 @@ def train_run(
         preparation=preparation,
         skip_damaged=skip_damaged,
         changes=changes,
+        weights=weights,
         out=out,
         name=name,
         engine=engine,
@@ -325,7 +329,8 @@ def _commands(run: Run) -> dict[str, str]:
         "read a picture": f"lenet predict PICTURE --weights {folder}",
         "in Python": f"lenet.Classifier.load({str(run.folder)!r}).predict('PICTURE')",
         "measure it again": f"lenet evaluate --weights {folder}",
-        "train the same again": run.command,
+        "train the same again": run.command
+        or "from Python, with a loss or an optimizer of its own",
     }
 
 

@@ -102,9 +102,28 @@ def test_a_run_that_learned_nothing_is_complete_and_a_failure(lenet_command, tmp
 
 
 def test_resume_takes_no_other_settings(lenet_command, weights):
-    result = lenet_command("train", "--resume", weights, "--epochs", 5, "--seed", 3)
+    result = lenet_command("train", "--resume", weights, "--epochs", 5, "--seed", 3, "--name", "x")
     assert result.code == 2
-    assert "leave out --epochs, --seed" in result.err
+    assert "leave out --seed, --name" in result.err
+
+
+def test_a_run_from_weights_goes_on_to_more_epochs(lenet_command, tmp_path):
+    flags = ("--class-weights", "balanced", "--engine", "torch", "--out", tmp_path, "--json")
+    begun = lenet_command("train", "--weights", "mnist", "--epochs", 1, *flags)
+    assert begun.code == 0, begun.err
+    assert "starting from mnist, output layer included" in begun.err
+    longer = lenet_command("train", "--resume", begun.json["run"], "--epochs", 2, "--json")
+    assert longer.code == 0, longer.err
+    assert longer.json["epochs_run"] == 2
+    settings = json.loads((Path(begun.json["run"]) / "run.json").read_text("utf-8"))
+    assert settings["recipe"]["class_weights"] == "balanced"
+    assert "--weights mnist" in settings["command"]
+    again = lenet_command("train", "--resume", begun.json["run"], "--epochs", 2)
+    assert again.code == 2
+    assert "has 2 epochs already" in again.err
+    wrong = lenet_command("train", "--weights", "mnist", "--network", "tutorial", *flags)
+    assert wrong.code == 2
+    assert "of network modern, not tutorial" in wrong.err
 
 
 def test_a_folder_of_pictures(lenet_command, tmp_path):

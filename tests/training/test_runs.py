@@ -14,18 +14,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lenet import checkpoints
-from lenet.checkpoints import load_checkpoint
+from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.data import datasets
 from lenet.data.distortions import Distortions
+from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
-from lenet.training import folders, runs, states
+from lenet.networks import build_network
+from lenet.training import folders, records, runs, states
+from lenet.training.loop import train
 from lenet.training.recipes import Recipe
-from lenet.training.runs import create_run, finish_run, open_run
+from lenet.training.runs import create_run, extend_run, finish_run, open_run
 
 RECIPE = Recipe(
     "quick",
@@ -230,7 +234,7 @@ def test_every_write_can_be_the_last(tmp_path, engine, monkeypatch):
             written.append(path)
 
         with monkeypatch.context() as patch:
-            for module in (runs, folders, states, checkpoints):
+            for module in (records, folders, states, checkpoints):
                 patch.setattr(module, "write_atomic", dying)
             with contextlib.suppress(SystemExit):
                 run = finish_run(run)
@@ -456,3 +460,154 @@ def test_changes_reach_the_recipe_and_the_network(tmp_path, engine):
     assert (run.recipe.epochs, run.recipe.distortions.rotate) == (1, 0.1)
     assert run.network.options["dropout"] == 0.5
     assert open_run(run.folder).network.options == run.network.options
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """Weights that know a little: a file."""
+    network = build_network("modern", activation="tanh")
+    splits = datasets.load_dataset("digits")
+    few = Split(splits.train.images[::5], splits.train.labels[::5])
+    train(network, dataclasses.replace(splits, train=few), RECIPE, engine=select_engine("torch"))
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    preprocessing = Preprocessing("digit", scale=2.0, offset=-0.5)
+    save_checkpoint(path, Checkpoint(network, preprocessing, splits.class_names))
+    return path
+
+
+def test_a_run_may_start_from_trained_weights(tmp_path, engine, teacher):
+    """Network, options and the scale of the input are the weights'; so is the output layer."""
+    still = dataclasses.replace(
+        RECIPE, optimizer="sgd", learning_rate=1e-12, epochs=1, weight_average=0.0
+    )
+    begin = functools.partial(create_run, recipe=still, weights=teacher, out=tmp_path)
+    run = finish_run(begin("digits", engine=engine))
+    theirs = load_checkpoint(teacher).network
+    assert all(map(torch.equal, run.network.parameters(), theirs.parameters()))
+    assert run.network.options["activation"] == "tanh"
+    made = load_checkpoint(run.folder)
+    assert (made.preprocessing.scale, made.preprocessing.offset) == (2.0, -0.5)
+    about = json.loads((run.folder / "run.json").read_text())["weights"]
+    assert made.metadata["weights"] == about
+    assert about["source"] == str(teacher)
+    assert f"--weights {teacher}" in run.command
+    assert "activation" not in run.command
+    with pytest.raises(InputError, match="those of network modern, not tutorial"):
+        begin("digits", "tutorial", engine=engine)
+
+
+def test_other_classes_get_a_new_output_layer(tmp_path, engine, teacher, monkeypatch):
+    load = runs.load_dataset
+
+    def two_classes(*arguments, **options):
+        splits = load(*arguments, **options)
+
+        def low(split):
+            kept = split.labels < 2
+            return Split(split.images[kept], split.labels[kept])
+
+        parts = {name: low(splits.part(name)) for name in ("train", "validation", "test")}
+        return dataclasses.replace(splits, class_names=("zero", "one"), **parts)
+
+    monkeypatch.setattr(runs, "load_dataset", two_classes)
+    run = create_run("digits", recipe=RECIPE, weights=teacher, out=tmp_path, engine=engine)
+    assert run.network.num_classes == 2
+    assert not [k for k in run.start.initial(run.splits.class_names) if k.startswith("output")]
+    assert finish_run(run).results["test_accuracy"] > 0.9
+    old = create_run("digits", recipe=RECIPE, weights="lecun1998", out=tmp_path, engine=engine)
+    assert old.network.options["characters"] == "01"
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_run_from_weights_resumes_to_the_same_bits(tmp_path, engine, teacher, epochs):
+    """Even when the weights it started from are gone."""
+    mine = tmp_path / "mine.safetensors"
+    shutil.copy(teacher, mine)
+    begin = functools.partial(
+        create_run, recipe=RECIPE, weights=mine, out=tmp_path / "runs", engine=engine
+    )
+    whole, other = finish_run(begin()), begin()
+    mine.unlink()
+    if epochs:
+        with pytest.raises(KeyboardInterrupt):
+            finish_run(other, stop_after(epochs))
+    finish_run(open_run(other.folder))
+    assert sha256(other.folder) == sha256(whole.folder)
+
+
+def test_a_finished_run_goes_on_to_more_epochs(begun, finished):
+    """A schedule that has come down rises again, to where it is for so many epochs."""
+    longer = extend_run(finished, 7)
+    assert longer.results is None
+    done = finish_run(longer)
+    assert done.state.epoch == 7
+    assert done.results["epochs_run"] == 7
+    rates = [epoch.learning_rate for epoch in done.state.history]
+    assert rates[4] > 10 * rates[3]
+    usual = dataclasses.replace(RECIPE, epochs=7)
+    run = create_run("digits", "modern", usual, out=begun.folder.parent, engine=begun.engine)
+    whole = finish_run(run)
+    assert rates[4:] == [epoch.learning_rate for epoch in whole.state.history[4:]]
+    assert open_run(done.folder).command == (
+        f"{finished.command} && lenet train --resume {done.folder} --epochs 7"
+    )
+    with pytest.raises(RunError, match="has 7 epochs already"):
+        extend_run(done, 7)
+    with pytest.raises(InputError, match="epochs must be"):
+        extend_run(done, 0)
+
+
+def test_with_a_constant_rate_a_longer_run_is_what_it_had_been_from_the_start(tmp_path, engine):
+    recipe = dataclasses.replace(RECIPE, schedule="constant", epochs=2)
+    begin = functools.partial(create_run, "digits", "modern", out=tmp_path, engine=engine)
+    whole = finish_run(begin(dataclasses.replace(recipe, epochs=4)))
+    longer = extend_run(open_run(finish_run(begin(recipe)).folder), 4)
+    with pytest.raises(KeyboardInterrupt):
+        finish_run(longer, stop_after(3))
+    finish_run(open_run(longer.folder))
+    assert sha256(longer.folder) == sha256(whole.folder)
+
+
+def test_a_run_that_lost_its_patience_needs_more_of_it(tmp_path, engine):
+    recipe = dataclasses.replace(
+        RECIPE, learning_rate=1e-30, optimizer="sgd", weight_average=0.0, patience=1, epochs=9
+    )
+    run = finish_run(create_run("digits", "modern", recipe, out=tmp_path, engine=engine))
+    assert run.state.epoch < 9
+    with pytest.raises(RunError, match="more patience too"):
+        extend_run(run, 20)
+    longer = extend_run(run, patience=3)
+    assert (longer.recipe.epochs, longer.recipe.patience) == (9, 3)
+    assert longer.command.endswith("--epochs 9 --patience 3")
+
+
+def test_a_run_with_its_own_loss_and_optimizer_needs_them_again(tmp_path, engine):
+    own = {
+        "loss": lambda scores, labels: torch.nn.functional.multi_margin_loss(scores, labels),
+        "optimizer": lambda parameters: torch.optim.SGD(parameters, 0.05, momentum=0.9),
+    }
+    begin = functools.partial(
+        create_run, "digits", "modern", RECIPE, out=tmp_path, engine=engine, **own
+    )
+    whole, other = finish_run(begin()), begin()
+    assert whole.results["test_accuracy"] > 0.5
+    assert whole.command is None
+    with pytest.raises(KeyboardInterrupt):
+        finish_run(other, stop_after(2))
+    with pytest.raises(RunError, match="its own loss: go on from Python"):
+        open_run(other.folder)
+    with pytest.raises(RunError, match="its own optimizer"):
+        open_run(other.folder, loss=own["loss"])
+    finish_run(open_run(other.folder, **own))
+    assert sha256(other.folder) == sha256(whole.folder)
+
+
+def test_a_loss_that_the_run_began_without_is_refused(begun):
+    with pytest.raises(RunError, match="began without its own loss"):
+        open_run(begun.folder, loss=torch.nn.functional.cross_entropy)
+
+
+def test_a_callback_may_end_a_run(begun):
+    run = finish_run(begun, lambda epoch: epoch.epoch == 2)
+    assert run.results["epochs_run"] == 2
+    assert open_run(run.folder).results == run.results

@@ -19,6 +19,7 @@ RECIPES = (
     *("digit-small", "garment-small", "object-small", "plain-small"),
     *("minibatch", "minibatch-small"),
 )
+CLASS_WEIGHTS = ("none", "balanced")
 SPLITS = ("train", "validation", "test")
 STUDIES = ("scale", "shift", "rotation", "noise", "others")
 

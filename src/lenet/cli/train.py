@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from lenet.cli.options import (
+    CLASS_WEIGHTS,
     NETWORKS,
     RECIPES,
     Device,
@@ -28,6 +29,7 @@ from lenet.figures.text import duration, percent, percents
 if TYPE_CHECKING:
     from lenet.data.preprocessing import Wish
     from lenet.training.run import Run
+    from lenet.training.starts import Start
 
 
 def train(
@@ -73,6 +75,14 @@ def train(
         int | None,
         typer.Option("--patience", help="Stop after so many epochs without a better one."),
     ] = None,
+    class_weights: Annotated[
+        str | None,
+        choice(
+            "--class-weights",
+            CLASS_WEIGHTS,
+            "Whether rare classes weigh as much as frequent ones.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,6 +94,14 @@ def train(
     ] = None,
     preparation: Preparation = "auto",
     skip_damaged: SkipDamaged = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="Trained weights to start from: a pretrained network's name, a file, a run.",
+            metavar="W",
+        ),
+    ] = None,
     engine: Engine = "auto",
     device: Device = "auto",
     out: Annotated[
@@ -96,7 +114,10 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            "--resume", help="Continue an interrupted run; its settings are kept.", metavar="DIR"
+            "--resume",
+            help="Continue an interrupted run; its settings are kept. With --epochs (and "
+            "--patience) to more epochs, after its end too.",
+            metavar="DIR",
         ),
     ] = None,
     as_json: Json = False,
@@ -117,24 +138,30 @@ def train(
                 data=data if was_given(context, "data") else None,
                 engine=select_engine(engine, device) if chosen else None,
             )
+            if epochs is not None or patience is not None:
+                with as_typed({"epochs": "--epochs", "patience": "--patience"}):
+                    run = runs.extend_run(run, epochs, patience)
         else:
+            kind = network if weights is None or was_given(context, "network") else None
             flags = {
                 "epochs": epochs,
                 "batch_size": batch_size,
                 "learning_rate": learning_rate,
+                "class_weights": class_weights,
                 "seed": seed,
                 "patience": patience,
             }
-            changes, typed = read_changes(flags, settings or [], network)
+            changes, typed = read_changes(flags, settings or [], kind or _network_of(weights))
             with as_typed({**typed, "name": "--name"}):
                 run = runs.create_run(
                     data,
-                    network,
+                    kind,
                     recipe,
                     validation=None if validation is None else read_amount(validation),
                     preparation=cast("Wish", preparation),
                     skip_damaged=skip_damaged,
                     changes=changes,
+                    weights=weights,
                     out=out,
                     name=name,
                     engine=select_engine(engine, device),
@@ -148,9 +175,17 @@ def train(
         raise typer.Exit(complain(f"{run.diagnosis.sentence} {run.diagnosis.advice}", 1))
 
 
+def _network_of(weights: str | None) -> str:
+    """The name of the network that weights are of."""
+    from lenet.checkpoints import load_checkpoint
+
+    assert weights is not None
+    return load_checkpoint(weights).network.name
+
+
 def _refuse_other_settings(context: typer.Context, resume: Path) -> None:
-    """A resumed run may change its engine and find its data elsewhere; all else is as it was."""
-    allowed = {"resume", "data", "engine", "device", "as_json"}
+    """A resumed run may become longer, find its data elsewhere, change its engine; no more."""
+    allowed = {"resume", "data", "epochs", "patience", "engine", "device", "as_json"}
     given = [
         option.opts[0]
         for option in context.command.params
@@ -174,6 +209,8 @@ def _finish(run: "Run", progress: Progress) -> "Run":
     for remark in run.splits.remarks:
         progress.say(remark)
     progress.say(f"{run.network.name}, recipe {run.recipe.name}, seed {run.recipe.seed}")
+    if run.start is not None:
+        progress.say(_starting(run.start, run.splits.class_names))
     progress.say(run.engine.notice)
     progress.say(f"run folder {run.folder}")
     done = run.state.epoch if run.state is not None else 0
@@ -192,6 +229,14 @@ def _finish(run: "Run", progress: Progress) -> "Run":
         resume = f"lenet train --resume {shlex.quote(str(run.folder))}"
         raise KeyboardInterrupt(f"go on with: {resume}") from None
     return run
+
+
+def _starting(start: "Start", class_names: tuple[str, ...]) -> str:
+    """From which weights, and whether of the output layer too."""
+    kept = start.checkpoint.class_names == class_names
+    return (
+        f"starting from {start.source}, {'output layer included' if kept else 'new output layer'}"
+    )
 
 
 def _show_run(run: "Run", seconds: float) -> None:

@@ -22,6 +22,7 @@ from lenet.training.average import WeightAverage
 from lenet.training.history import Epoch, State
 from lenet.training.losses import Loss, balance, checked
 from lenet.training.optimizers import (
+    BuildOptimizer,
     choose_optimizer,
     flatten,
     learning_rate,
@@ -46,7 +47,7 @@ def train(
     state: State | None = None,
     initial: Mapping[str, Tensor] | None = None,
     loss: Loss | None = None,
-    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    optimizer: BuildOptimizer | None = None,
     on_epoch: Callable[[Epoch, State], object] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
@@ -151,7 +152,7 @@ class Training:
         *,
         initial: Mapping[str, Tensor] | None = None,
         loss: Loss | None = None,
-        optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        optimizer: BuildOptimizer | None = None,
     ) -> None:
         self.network, self.splits, self.recipe = network, splits, recipe
         self.preprocessing, self.engine = preprocessing, engine

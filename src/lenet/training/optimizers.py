@@ -14,6 +14,9 @@ from lenet.training.recipes import Recipe
 _WARM_UP = 0.3
 _START = 1 / 25  # of the peak rate
 _MOMENTUM = 0.9
+BuildOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+"""From the parameters that are trained to what trains them."""
+
 _SHARE = "share of the recipe's rate"
 
 
@@ -75,7 +78,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def own_optimizer(
-    build: Callable[[list[nn.Parameter]], torch.optim.Optimizer],
+    build: BuildOptimizer,
     network: LeNet,
     recipe: Recipe,
 ) -> torch.optim.Optimizer:

@@ -1,5 +1,7 @@
 """A training with a folder of its own: what it is made of, and what came of it."""
 
+import dataclasses
+import itertools
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +21,13 @@ from lenet.training.changes import list_changes
 from lenet.training.diagnosis import Diagnosis, diagnose
 from lenet.training.history import State
 from lenet.training.recipes import RECIPES, Recipe, default_recipe
+from lenet.training.starts import Start
 
-FLAGS = ("epochs", "batch_size", "learning_rate", "seed", "patience")
+FLAGS = ("epochs", "batch_size", "learning_rate", "class_weights", "seed", "patience")
 """The recipe's fields that `lenet train` has a flag of its own for."""
+
+OWN = ("loss", "optimizer")
+"""What a run may have of its own that no file holds."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,15 @@ class Run:
         With the best weights once the run is finished.
     recipe : Recipe
     preprocessing : Preprocessing
-        What the recipe does with these splits.
+        What the recipe does with these splits, or the scale of the weights it started from.
     engine : Engine
+    start : Start or None
+        The trained weights it started from, if any.
+    own : dict
+        A ``loss`` and an ``optimizer`` of its own, as for `lenet.train`, or None for each.
+    extensions : tuple of dict
+        How often it was made longer: ``after`` how many epochs, and the recipe's ``epochs`` and
+        ``patience`` before.
     state : State or None
         After the last epoch on disk; None before the first.
     results : dict or None
@@ -67,6 +80,9 @@ class Run:
     recipe: Recipe
     preprocessing: Preprocessing
     engine: Engine
+    start: Start | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+    extensions: tuple[Mapping[str, Any], ...] = ()
     state: State | None = None
     results: dict[str, Any] | None = None
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
@@ -80,20 +96,42 @@ class Run:
         return diagnose(self.state.history, self.recipe, self.evaluation)
 
     @property
-    def command(self) -> str:
-        """The command that trains the same again: data, network, and all that was changed."""
-        base = RECIPES.get(self.recipe.name, default_recipe(self.network, self.splits))
-        usual = build_network(self.network.name, self.network.num_classes).options
-        options = {k: v for k, v in self.network.options.items() if v != usual[k]}
-        words = ["lenet", "train", "--data", self.source, "--network", self.network.name]
+    def command(self) -> str | None:
+        """The command that trains the same again: data, network, and all that was changed.
+
+        None when it has a loss or an optimizer of its own, which no command has.
+        """
+        if any(value is not None for value in self.own.values()):
+            return None
+        plans = [*self.extensions, {"epochs": self.recipe.epochs, "patience": self.recipe.patience}]
+        first = {name: plans[0][name] for name in ("epochs", "patience")}
+        commands = [self._command(dataclasses.replace(self.recipe, **first))]
+        for before, plan in itertools.pairwise(plans):
+            words = ["lenet", "train", "--resume", str(self.folder)]
+            words += _option("epochs", plan["epochs"])
+            if plan["patience"] != before["patience"]:
+                words += _option("patience", plan["patience"])
+            commands.append(shlex.join(words))
+        return " && ".join(commands)
+
+    def _command(self, recipe: Recipe) -> str:
+        """The command that begins it."""
+        base = RECIPES.get(recipe.name, default_recipe(self.network, self.splits))
+        words = ["lenet", "train", "--data", self.source]
+        if self.start is None:
+            words += ["--network", self.network.name]
+            usual = build_network(self.network.name, self.network.num_classes).options
+        else:
+            words += ["--weights", self.start.source]
+            usual = self.start.checkpoint.network.options
         words += ["--recipe", base.name]
         for name, value in self.loading.items():
             if value is not None and value is not False:
                 words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
-        for name, value in list_changes(self.recipe, base).items():
+        for name, value in list_changes(recipe, base).items():
             words += _option(name, value)
-        for name, value in options.items():
-            words += _option(f"network.{name}", value)
+        for name, value in self.network.options.items():
+            words += _option(f"network.{name}", value) if value != usual[name] else []
         return shlex.join([*words, "--engine", self.engine.name])
 
 

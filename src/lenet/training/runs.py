@@ -1,22 +1,13 @@
 """The run folder: a training on disk that can be interrupted at any moment and continued."""
 
-import csv
 import dataclasses
-import io
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lenet.checkpoints import (
-    MODEL_FILE,
-    Checkpoint,
     check_class_names,
-    describe_origin,
     load_checkpoint,
-    save_checkpoint,
 )
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
@@ -24,10 +15,7 @@ from lenet.data.preprocessing import Wish
 from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, RunError
-from lenet.evaluation import Evaluation, evaluate
-from lenet.files import write_atomic
-from lenet.machine import describe_system, list_versions
-from lenet.networks import LeNet, build_network
+from lenet.networks import build_network
 from lenet.training.changes import change_recipe, split_changes
 from lenet.training.folders import (
     SETTINGS_FILE,
@@ -37,28 +25,31 @@ from lenet.training.folders import (
     make_folder,
     read_settings,
     remove_leftovers,
-    write_settings,
 )
 from lenet.training.history import Epoch, State
-from lenet.training.loop import train
+from lenet.training.loop import says_stop, train
+from lenet.training.losses import Loss
+from lenet.training.measuring import PARTS, list_metrics, measured
+from lenet.training.optimizers import BuildOptimizer
 from lenet.training.recipes import Recipe, default_recipe, find_recipe
-from lenet.training.run import Run
+from lenet.training.records import write_best, write_history, write_plan, write_weights
+from lenet.training.run import OWN, Run
+from lenet.training.starts import keep_start, load_start, read_start
 from lenet.training.states import read_state, write_state
-from lenet.trust import learn_trust
-
-HISTORY_FILE = "history.csv"
-PARTS = ("train", "validation", "test")
 
 
 def create_run(
     data: str | Path = "digits",
-    network: str = "modern",
+    network: str | None = None,
     recipe: Recipe | str | None = None,
     *,
     validation: int | float | None = None,
     preparation: Wish = "auto",
     skip_damaged: bool = False,
     changes: Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
+    loss: Loss | None = None,
+    optimizer: BuildOptimizer | None = None,
     out: str | Path = "runs",
     name: str | None = None,
     engine: Engine | None = None,
@@ -69,7 +60,8 @@ def create_run(
     ----------
     data : str or Path
         A name in `lenet.data.catalogue.DATASETS`, or a folder of pictures.
-    network : str
+    network : str, optional
+        The weights', or ``modern``, when not given.
     recipe : Recipe or str, optional
         One, or the name of one; the network's default for such data when not given.
     validation : int or float, optional
@@ -80,6 +72,13 @@ def create_run(
         Fields of the recipe that shall have other values, and options of the network:
         ``{"epochs": 3, "distortions.rotate": 0.1, "network.dropout": 0.2}``. The first word may be
         left out.
+    weights : str or Path, optional
+        Trained weights to start from, by what `lenet.load_checkpoint` takes. Their network, its
+        options, the scale of their input and, unless another is named, the preparation of a
+        folder's pictures are kept. So is their output layer if the data have
+        the same classes in the same order; else it is drawn anew.
+    loss, optimizer : callable, optional
+        As for `lenet.train`. Whoever opens the run again must give them again.
     out : str or Path
         Where the folder is made.
     name : str, optional
@@ -89,33 +88,55 @@ def create_run(
     Raises
     ------
     LenetError
-        When the data, the network or the folder cannot be had.
+        When the data, the weights, the network or the folder cannot be had.
     """
     if name is not None:
         check_name(name)
+    start = load_start(weights) if weights is not None else None
+    if start is not None and network is not None:
+        start.check_network(network)
+    network = network or (start.checkpoint.network.name if start is not None else "modern")
     changed, options = split_changes(changes or {}, network)
     if isinstance(recipe, str):
         recipe = find_recipe(recipe)
     source = _name_source(data)
     loading: dict[str, Any] = {"validation": validation}
+    if start is not None and preparation == "auto" and source not in DATASETS:
+        preparation = start.checkpoint.preprocessing.preparation
     splits = load_dataset(data, preparation=preparation, skip_damaged=skip_damaged, **loading)
     if source not in DATASETS:  # what was chosen is kept, so that a resumed run has the same
         loading |= {"preparation": splits.preparation, "skip_damaged": skip_damaged}
     for part in PARTS:
         if len(splits.part(part)) == 0 and not (part == "validation" and validation == 0):
             raise DataError(f"{splits.name} has no {part} images; add some to every class")
-    built = build_network(network, num_classes=len(splits.class_names), **options)
+    classes = len(splits.class_names)
+    if start is not None:
+        options = start.options(classes) | options
+    built = build_network(network, num_classes=classes, **options)
     recipe = change_recipe(recipe or default_recipe(network, splits), changed)
     check_class_names(splits.class_names, built.num_classes)  # here, not after the training
-    preprocessing, engine = recipe.preprocessing(splits), engine or select_engine()
+    engine = engine or select_engine()
     folder = make_folder(Path(out), f"{splits.name}-{network}", name)
-    run = Run(folder, source, loading, splits, built, recipe, preprocessing, engine)
-    _write_settings(run)
+    if start is not None:
+        keep_start(folder / STATE_FOLDER, start)
+    run = Run(
+        *(folder, source, loading, splits, built, recipe),
+        start.preprocessing(splits) if start is not None else recipe.preprocessing(splits),
+        engine,
+        start=start,
+        own={"loss": loss, "optimizer": optimizer},
+    )
+    write_plan(run)
     return run
 
 
 def open_run(
-    folder: str | Path, *, data: str | Path | None = None, engine: Engine | None = None
+    folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    loss: Loss | None = None,
+    optimizer: BuildOptimizer | None = None,
+    engine: Engine | None = None,
 ) -> Run:
     """A run from its folder, ready to be finished, or finished already.
 
@@ -124,13 +145,16 @@ def open_run(
     folder : str or Path
     data : str or Path, optional
         Where its data set is now, when it has moved; it must be the same to the last bit.
+    loss, optimizer : callable, optional
+        What `create_run` was given.
     engine : Engine, optional
         The one it began with when not given. Another one gives slightly other weights.
 
     Raises
     ------
     RunError
-        When the folder is no run, is damaged, or the data set is not the one it began with.
+        When the folder is no run, is damaged, the data set is not the one it began with, or a loss
+        or an optimizer of its own is missing.
     """
     folder = Path(folder)
     settings = read_settings(folder)
@@ -145,8 +169,12 @@ def open_run(
                 "preparation": settings["data"].get("preparation", "plain"),
                 "skip_damaged": settings["data"].get("skip_damaged", False),
             }
+        about, extensions = settings.get("weights"), tuple(settings.get("extensions", ()))
+        start = None if about is None else read_start(folder / STATE_FOLDER, about)
     except (KeyError, TypeError, InputError) as error:
         raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
+    own = {"loss": loss, "optimizer": optimizer}
+    _check_own(folder, own, settings.get("own", []))
     if data is not None:
         source = _find_moved(folder, source, data)
     splits = _load_again(folder, source, loading)
@@ -159,10 +187,15 @@ def open_run(
         network = load_checkpoint(folder).network
     else:
         network = build_network(name, num_classes=len(splits.class_names), **options)
-    preprocessing, engine = recipe.preprocessing(splits), engine or select_engine(*wanted)
-    state = read_state(folder / STATE_FOLDER)
     return Run(
-        folder, source, loading, splits, network, recipe, preprocessing, engine, state, results
+        *(folder, source, loading, splits, network, recipe),
+        start.preprocessing(splits) if start is not None else recipe.preprocessing(splits),
+        engine or select_engine(*wanted),
+        start=start,
+        own=own,
+        extensions=extensions,
+        state=read_state(folder / STATE_FOLDER),
+        results=results,
     )
 
 
@@ -191,9 +224,73 @@ def _load_again(folder: Path, source: str, loading: Mapping[str, Any]) -> Splits
     return load_dataset(Path(source), **loading)
 
 
+def _check_own(folder: Path, own: Mapping[str, object], names: Sequence[str]) -> None:
+    """A run goes on with what it began with."""
+    for name in OWN:
+        if name in names and own[name] is None:
+            raise RunError(
+                f"{folder} is trained with its own {name}: go on from Python, with "
+                f"lenet.training.runs.open_run(folder, {name}=…)"
+            )
+        if name not in names and own[name] is not None:
+            raise RunError(f"{folder} began without its own {name}: leave it out")
+
+
+def extend_run(run: Run, epochs: int | None = None, patience: int | None = None) -> Run:
+    """A run that goes on to more epochs than it was begun with, after its end or before.
+
+    What is left follows the recipe's schedule as it is for so many epochs, from the share of them
+    that is done: a constant rate stays, a one-cycle one, which has come down, rises again and comes
+    down once more.
+
+    Parameters
+    ----------
+    run : Run
+    epochs : int, optional
+        In all; more than are done. The recipe's when not given.
+    patience : int, optional
+        Instead of the recipe's.
+
+    Returns
+    -------
+    run : Run
+        For `finish_run`. The folder's settings say so already, and what they were before.
+
+    Raises
+    ------
+    RunError
+        When nothing would be left to train.
+    SettingError
+        When a number is out of its range.
+    """
+    done = run.state.epoch if run.state is not None else 0
+    wishes = {"epochs": epochs, "patience": patience}
+    changes = {name: value for name, value in wishes.items() if value is not None}
+    recipe = change_recipe(run.recipe, changes)
+    if recipe.epochs <= done:
+        raise RunError(f"{run.folder} has {done} epochs already: ask for more than {done} in all")
+    if run.state is not None and run.state.is_over(recipe):
+        raise RunError(
+            f"{run.folder} stopped after {recipe.patience} epochs without a better one; "
+            f"give it more patience too"
+        )
+    before = {"after": done, "epochs": run.recipe.epochs, "patience": run.recipe.patience}
+    extended = dataclasses.replace(
+        run,
+        recipe=recipe,
+        extensions=(*run.extensions, before),
+        results=None,
+        evaluation={},
+        test_scores=None,
+    )
+    with locked(run.folder):
+        write_plan(extended)
+    return extended
+
+
 def finish_run(
     run: Run,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Run:
@@ -207,7 +304,8 @@ def finish_run(
     run : Run
         One that was finished before is measured again, and nothing else.
     on_epoch : callable, optional
-        Called after every epoch, when it is safe on disk.
+        Called after every epoch, when it is safe on disk. The training ends there when it returns
+        True.
     on_step : callable, optional
         Called after every step with how many images of the epoch have been learnt from.
     on_progress : callable, optional
@@ -226,15 +324,14 @@ def finish_run(
         When the training diverges or a file cannot be written.
     """
     if run.results is not None:
-        return run if run.evaluation else _evaluated(run)
+        return run if run.evaluation else measured(run)
 
-    def keep(epoch: Epoch, state: State) -> None:
+    def keep(epoch: Epoch, state: State) -> bool:
         if state.best_epoch == state.epoch:
-            _save_best(run, state)
+            write_best(run, state)
         write_state(run.folder / STATE_FOLDER, state)
-        write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
-        if on_epoch is not None:
-            on_epoch(epoch)
+        write_history(run.folder, state)
+        return on_epoch is not None and says_stop(on_epoch(epoch))
 
     with locked(run.folder):
         remove_leftovers(run.folder)
@@ -245,16 +342,18 @@ def finish_run(
             run.preprocessing,
             engine=run.engine,
             state=run.state,
+            initial=run.start.initial(run.splits.class_names) if run.start is not None else None,
+            **run.own,
             on_epoch=keep,
             on_step=on_step,
             on_progress=on_progress,
         )
 
-        run = _evaluated(dataclasses.replace(run, state=state))
+        run = measured(dataclasses.replace(run, state=state))
         epochs = {"epochs_run": state.epoch, "best_epoch": state.best_epoch}
-        metrics = {**epochs, **_metrics(run.evaluation)}
-        _save_weights(run, run.network, metrics, final=True)
-        write_atomic(run.folder / HISTORY_FILE, _csv(state).encode())
+        metrics = {**epochs, **list_metrics(run.evaluation)}
+        write_weights(run, run.network, metrics, final=True)
+        write_history(run.folder, state)
 
         results = {
             "run": str(run.folder),
@@ -267,83 +366,5 @@ def finish_run(
             "diagnosis": dataclasses.asdict(run.diagnosis),
         }
         run = dataclasses.replace(run, results=results)
-        _write_settings(run)  # last: only now the run is finished
+        write_plan(run)  # last: only now the run is finished
     return run
-
-
-def _evaluated(run: Run) -> Run:
-    """The run with its network's scores compared with the truth, the test part last."""
-    module = run.engine.compile(run.network)
-    parts = {name: part for name in PARTS if len(part := run.splits.part(name))}
-    scores = {
-        name: run.engine.scores(module, part.images, run.preprocessing)
-        for name, part in parts.items()
-    }
-    run.network.cpu()
-    evaluation = {
-        name: evaluate(scores[name], part.labels, run.splits.class_names)
-        for name, part in parts.items()
-    }
-    return dataclasses.replace(run, evaluation=evaluation, test_scores=scores["test"])
-
-
-def _metrics(evaluation: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """The counts of every part, and the fractions that are made of them."""
-    found = {name: evaluation.get(name) for name in PARTS}
-    metrics: dict[str, Any] = {f"{name}_accuracy": e and e.accuracy for name, e in found.items()}
-    for name, e in found.items():
-        metrics |= {
-            f"{name}_interval": list(e.interval) if e else None,
-            f"{name}_errors": e.n_errors if e else 0,
-            f"{name}_images": e.n_images if e else 0,
-        }
-    return metrics
-
-
-def _write_settings(run: Run) -> None:
-    about_data = {"source": run.source, "name": run.splits.name, "sha256": run.splits.sha256}
-    settings = {
-        "command": run.command,
-        "data": {**about_data, **run.loading},
-        "network": run.network.name,
-        "options": run.network.options,
-        "recipe": run.recipe.to_dict(),
-        "engine": run.engine.name,
-        "device": run.engine.device.type,
-        "threads": torch.get_num_threads(),
-        "versions": {**list_versions(), "system": describe_system()},
-        "results": run.results,
-    }
-    write_settings(run.folder, settings)
-
-
-def _save_best(run: Run, state: State) -> None:
-    """The best weights so far, for whoever cannot wait for the end."""
-    network = build_network(run.network.name, run.network.num_classes, **run.network.options)
-    network.load_state_dict(state.part("best"))
-    accuracy = state.best.validation_accuracy
-    metrics: dict[str, Any] = {"best_epoch": state.best_epoch}
-    if not math.isnan(accuracy):
-        metrics["validation_accuracy"] = accuracy
-    _save_weights(run, network, metrics)
-
-
-def _save_weights(
-    run: Run, network: LeNet, metrics: Mapping[str, Any], *, final: bool = False
-) -> None:
-    recipe = run.recipe
-    origin = describe_origin(run.splits, seed=recipe.seed, metrics=metrics, recipe=recipe.to_dict())
-    checkpoint = Checkpoint(network, run.preprocessing, run.splits.class_names, origin)
-    if final and len(run.splits.validation):
-        checkpoint.trust = learn_trust(checkpoint.model, run.preprocessing, run.splits)
-    save_checkpoint(run.folder / MODEL_FILE, checkpoint)
-
-
-def _csv(state: State) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, [field.name for field in dataclasses.fields(Epoch)], lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(epoch) for epoch in state.history)
-    return text.getvalue()
