@@ -105,16 +105,6 @@ def test_a_class_may_weigh_more_than_another(engine, distorted):
         assert error(ours.grad, theirs.grad) <= TOLERANCE, key
 
 
-def test_equal_class_weights_give_the_bits_of_none():
-    found = []
-    for weight in (1 / 20, torch.full((10,), 1 / 20)):
-        network, (ink, labels) = drawn("modern"), a_set()
-        module = FUSED.compile(network).train()
-        FUSED.backprop(module, ink, labels, PAPER_1998, weight=weight)(torch.arange(20))
-        found.append(network.c1.weight.grad)
-    assert torch.equal(*found)
-
-
 @pytest.mark.parametrize("engine", [FUSED, TORCH], ids=["fused", "torch"])
 @pytest.mark.parametrize("name", ["modern, dropout", "tutorial"])
 def test_any_loss_has_the_gradient_that_the_network_itself_gives(name, engine):

@@ -68,10 +68,9 @@ class FusedEngine(Engine):
         through_autograd = super().backprop(
             module, ink, labels, preprocessing, weight=weight, label_smoothing=label_smoothing
         )
-        fused = _fused(module)
-        weights = torch.as_tensor(weight, dtype=torch.float32).expand(fused.network.num_classes)
-        loss = torch.cat([torch.tensor([label_smoothing]), weights.cpu()])
-        step = fused.backprop(ink, labels, preprocessing, loss, distorted=distorted)
+        weights = torch.as_tensor(weight, dtype=torch.float32).reshape(-1).cpu()
+        loss = torch.cat([torch.tensor([label_smoothing]), weights])
+        step = _fused(module).backprop(ink, labels, preprocessing, loss, distorted=distorted)
         if step is None:
             from lenet.kernels.compiled import kernel
 

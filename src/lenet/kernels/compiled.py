@@ -27,7 +27,9 @@ _BUILDERS: dict[str, Callable[[Any], Kernel]] = {
     "score_many": forward.score_many,
     "score_one": forward.score_one,
     "step": step.build_step,
-    "step_distorted": step.build_distorted_step,
+    "step_distorted": partial(step.build_step, distorted=True),
+    "step_weighted": partial(step.build_step, weighted=True),
+    "step_distorted_weighted": partial(step.build_step, distorted=True, weighted=True),
 }
 
 
@@ -119,7 +121,7 @@ class Compiled:
         # What the kernel reads where images and their scores' gradient are given, and does not use.
         ink, labels = torch.zeros(1, INK_SIZE, INK_SIZE, dtype=torch.uint8), torch.zeros(1).long()
         self._no_set = [*map(owned, (words(ink), torch.zeros(2), labels))]
-        self._no_loss = owned(torch.zeros(1 + architecture.classes))
+        self._no_loss = owned(torch.zeros(2))
 
     def kernel(self, name: str) -> Any:
         """Compiled code by its name."""

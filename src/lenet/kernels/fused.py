@@ -91,8 +91,8 @@ class FusedNetwork(nn.Module):
 
         Parameters
         ----------
-        loss : (1 + classes,) float32
-            Label smoothing, and the weight of the loss of one image of each class.
+        loss : (2,) or (1 + classes,) float32
+            Label smoothing, and the weight of one image's loss, or that of an image of each class.
 
         Returns
         -------

@@ -35,8 +35,8 @@ class FusedStep:
     ink : (N, 28, 28) uint8
     labels : (N,) int64
     preprocessing : Preprocessing
-    loss : (1 + classes,) float32
-        Label smoothing, and the weight of the loss of one image of each class.
+    loss : (2,) or (1 + classes,) float32
+        Label smoothing, and the weight of one image's loss, or that of an image of each class.
     distorted : bool
         Whether the coming steps have matrices: what is compiled now. Others are compiled later.
     """
@@ -53,7 +53,7 @@ class FusedStep:
         self._coverage, self._parameters = coverage, coverage.parameters()
         self._n_images, self._labels = len(ink), labels
         self._set = [owned(words(ink)), owned(scaling(preprocessing))]
-        self._settings = owned(loss)
+        self._settings, self._weighted = owned(loss), len(loss) > 2
         self._order: Tensor | None = None
         self._order_version = -1
         self._labels_version = -1  # whether they are in range is checked once
@@ -62,7 +62,7 @@ class FusedStep:
         self._workspaces = lru_cache(maxsize=WORKSPACES_KEPT)(
             partial(Workspace, coverage.compiled().architecture)
         )
-        coverage.compiled(coverage.drops_out).kernel(_kernel(distorted))
+        coverage.compiled(coverage.drops_out).kernel(_kernel(distorted, self._weighted))
 
     def __call__(self, indices: Tensor, matrices: NDArray[np.float32] | None = None) -> Tensor:
         """Scores of some images; their gradient is left in the parameters."""
@@ -79,7 +79,7 @@ class FusedStep:
         masks = self._coverage.masks(len(indices))
         workspace = self._workspaces(len(indices), matrices is not None)
         workspace.choose(indices, matrices)
-        self._coverage.compiled(bool(masks)).kernel(_kernel(matrices is not None))(
+        self._coverage.compiled(bool(masks)).kernel(_kernel(matrices is not None, self._weighted))(
             *self._set,
             self._labels_view,
             *workspace.chosen,
@@ -119,8 +119,8 @@ class FusedStep:
         self._grads = [*map(_grad, self._parameters)]
 
 
-def _kernel(distorted: bool) -> str:
-    return "step_distorted" if distorted else "step"
+def _kernel(distorted: bool, weighted: bool) -> str:
+    return f"step{'_distorted' if distorted else ''}{'_weighted' if weighted else ''}"
 
 
 def _gradient(parameter: Tensor) -> Tensor:

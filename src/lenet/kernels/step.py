@@ -105,22 +105,23 @@ def block_extents(architecture: Architecture) -> dict[str, Extents]:
     return extents
 
 
-def build_step(architecture: Architecture) -> Kernel:
-    """A set or given images, and the weights, to gradients and scores."""
-    return _step(architecture, distorted=False)
+def build_step(
+    architecture: Architecture, *, distorted: bool = False, weighted: bool = False
+) -> Kernel:
+    """A set or given images, and the weights, to gradients and scores.
 
-
-def build_distorted_step(architecture: Architecture) -> Kernel:
-    """The same from distorted pictures of a set."""
-    return _step(architecture, distorted=True)
-
-
-def _step(architecture: Architecture, *, distorted: bool) -> Kernel:
+    Parameters
+    ----------
+    distorted : bool
+        From distorted pictures of a set; no images can be given then.
+    weighted : bool
+        A class's images may weigh more than another's.
+    """
     pipeline = Pipeline()
     images = StepImages(pipeline, distorted)
     weights, masks = pipeline.read_weights(architecture), pipeline.read_masks(architecture)
     layers = compose(architecture, images.output, weights, masks, convolve_fast)
-    loss = _cross_entropy(pipeline, layers.output.output, images, architecture.classes)
+    loss = _cross_entropy(pipeline, layers.output.output, images, architecture.classes, weighted)
     back = _Backward(architecture, layers, weights, masks, loss.delta)
     partial = _write_partial_sums(pipeline, architecture, layers, back)
     scores = layers.scores(LANES)
@@ -139,32 +140,33 @@ class _Loss:
     stages: tuple[Func, ...]
 
 
-def _cross_entropy(pipeline: Pipeline, output: Func, images: StepImages, classes: int) -> _Loss:
+def _cross_entropy(
+    pipeline: Pipeline, output: Func, images: StepImages, classes: int, weighted: bool
+) -> _Loss:
     """The scores' gradient: the given one, or the cross-entropy's, label smoothing included."""
     indices = images.pictures.indices
     labels = pipeline.read("labels", ("all",), hl.Int(64))
-    # Label smoothing, and for each class the weight of an image's loss: one over the batch for the
-    # mean.
-    settings = pipeline.read("settings", (1 + classes,))
-    names = ("top", "power", "total", "label", "delta")
-    top, power, total, label, delta = (hl.Func(f"output_{name}") for name in names)
+    # Label smoothing, and the weight of one image's loss (one over the batch for the mean), or that
+    # of an image of each class.
+    settings = pipeline.read("settings", (1 + classes if weighted else 2,))
+    top, power, total, delta = (hl.Func(f"output_{n}") for n in ("top", "power", "total", "delta"))
     r = hl.RDom([(0, classes)], "classes")
     top[lane, b] = hl.maximum(output[lane, r[0], b], "output_largest")
     power[lane, k, b] = exp(output[lane, k, b] - top[lane, b])
     total[lane, b] = hl.f32(0)
     total[lane, b] += power[lane, r[0], b]
-    chosen = hl.cast(hl.Int(32), labels[images.pictures.chosen(row_of(indices))])
-    label[lane, b] = hl.clamp(chosen, 0, classes - 1)
+    label = hl.cast(hl.Int(32), labels[images.pictures.chosen(row_of(indices))])
     target = settings[0] / hl.f32(classes) + hl.select(
-        k == label[lane, b], hl.f32(1) - settings[0], hl.f32(0)
+        k == label, hl.f32(1) - settings[0], hl.f32(0)
     )
-    error = settings[1 + label[lane, b]] * (power[lane, k, b] / total[lane, b] - target)
+    weight = settings[1 + hl.clamp(label, 0, classes - 1) if weighted else 1]
+    error = weight * (power[lane, k, b] / total[lane, b] - target)
     if images.given is not None:
         gradient = pipeline.read("gradient", ("n", classes))
         error = hl.select(images.given, gradient[k, row_of(gradient)], error)
     delta[lane, k, b] = hl.select(is_spare(indices), hl.f32(0), error)
     total.update().vectorize(lane)
-    return _Loss(delta, (top, power, total, label))
+    return _Loss(delta, (top, power, total))
 
 
 class _Backward:
