@@ -194,3 +194,21 @@ def test_no_parameter_is_accepted_and_ignored(digits):
     ):
         changed = quick(**{"epochs": 2, **change}).fit(*few).predict_proba(images[:20])
         assert not np.array_equal(changed, base), change
+
+
+def test_photographs_as_arrays_are_cropped_to_what_is_on_them():
+    rng = np.random.default_rng(0)
+    pictures = np.full((40, 90, 120), 235, np.uint8)
+    labels = np.arange(40) % 2
+    for picture, label in zip(pictures, labels, strict=True):
+        top, left = rng.integers(5, 45), rng.integers(5, 70)
+        picture[top : top + 40, left : left + (12 if label else 40)] = rng.integers(20, 90)
+    moved = np.roll(pictures, (3, 5), axis=(1, 2))
+    for preparation, same in (("garment", True), ("plain", False)):
+        classifier = LeNetClassifier(preparation=preparation, epochs=2, random_state=0)
+        classifier.fit(pictures, labels)
+        assert classifier.preprocessing_.preparation == preparation
+        here, there = classifier.predict_proba(pictures), classifier.predict_proba(moved)
+        assert np.array_equal(here, there) == same
+    with pytest.raises(InputError, match="preparation must be one of digit, garment, plain"):
+        LeNetClassifier(preparation="auto").fit(pictures, labels)

@@ -14,7 +14,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch.nn import functional
 
-from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preprocessing
+from lenet.data.ink import to_ink
+from lenet.data.preprocessing import (
+    FULL_INK,
+    INK_SIZE,
+    PREPARATIONS,
+    Preparation,
+    Preprocessing,
+)
 from lenet.data.splits import Split, Splits, hold_out
 from lenet.engines import select_engine
 from lenet.errors import InputError
@@ -39,6 +46,9 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     epochs, batch_size : int, optional
     learning_rate : float, optional
         Instead of the recipe's.
+    preparation : {"plain", "digit", "garment"}
+        `digit` and `garment` crop photographs to what is on them, as `lenet.data.ink.to_ink`
+        describes, dark on light or light on dark; `plain` keeps the whole picture.
     validation_fraction : float
         Share of the pictures that is held out, of every class in proportion, to choose the best
         epoch by, 0 ≤ fraction < 1; 0 keeps the last epoch.
@@ -95,6 +105,7 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
+        preparation: Preparation = "plain",
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         engine: str = "auto",
@@ -105,6 +116,7 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.preparation = preparation
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.engine = engine
@@ -129,6 +141,9 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fraction = self.validation_fraction
         if not isinstance(fraction, numbers.Real) or not 0 <= fraction < 1:
             raise InputError(f"validation_fraction must be at least 0 and below 1, got {fraction}")
+        if self.preparation not in PREPARATIONS:
+            known = ", ".join(PREPARATIONS)
+            raise InputError(f"preparation must be one of {known}, got {self.preparation!r}")
         flat, grid = _flatten(X)
         values, y = validate_data(self, flat, y)
         check_classification_targets(y)
@@ -152,7 +167,7 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             validation=held_out,
             test=Split(whole.images[:0], whole.labels[:0]),
             class_names=tuple(map(str, self.classes_)),
-            preparation="plain",
+            preparation=self.preparation,
             sha256="",
         )
         if self.recipe is None:
@@ -200,6 +215,9 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows, columns = self.grid_
         grey = (values.astype(np.float64) - paper) * (FULL_INK / (ink - paper))
         grey = np.pad(grey.clip(0, FULL_INK), ((0, 0), (0, rows * columns - values.shape[1])))
+        if self.preparation != "plain":
+            levels = grey.round().astype(np.uint8).reshape(-1, rows, columns)
+            return np.stack([to_ink(each, self.preparation).ink for each in levels])
         # (n, rows·columns) → (n, 1, rows, columns)
         pictures = torch.from_numpy(grey).reshape(-1, 1, rows, columns)
         factor = INK_SIZE // max(rows, columns)
