@@ -20,7 +20,9 @@ PAGES = {
     "README.md": "en",
     "README.zh-CN.md": "zh",
     "docs/performance.md": "en",
+    "docs/performance.zh-CN.md": "zh",
     "docs/paper.md": "en",
+    "docs/paper.zh-CN.md": "zh",
 }
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -28,27 +28,6 @@ def test_every_page_is_as_results_has_it(tables: ModuleType) -> None:
         assert tables.render(text, language) == text, f"{name} is stale: run `make tables`"
 
 
-def test_both_readmes_have_the_same_tables_headings_and_commands() -> None:
-    english, chinese = (
-        (ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md")
-    )
-
-    def skeleton(text: str) -> list[str]:
-        """Heading levels, marks, fences, picture targets and commands, without their remarks."""
-        parts = r"^(#+|<!--.*-->|```.*|(?:lenet|make|py|\.venv).*?(?=  |$))|^!\[.*\](\(.*\))"
-        return ["".join(found) for found in re.findall(parts, text, re.MULTILINE)]
-
-    assert len(skeleton(english)) > 50
-    assert skeleton(english) == skeleton(chinese)
-
-
-def test_pictures_and_pages_that_are_linked_exist() -> None:
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
 def test_tables_from_made_up_results(
     tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
