@@ -20,7 +20,7 @@ TRAINING_ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 
 MANY = 60_000
-"""Images from which the fused engine scores sooner than NumPy, although torch must be loaded and
+"""Images from about which the fused engine scores sooner than NumPy, though torch must be loaded and
 kernels be compiled first: `results/cold-starts.json`, by `experiments/cold_starts.py`."""
 
 
