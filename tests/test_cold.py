@@ -13,7 +13,7 @@ import lenet
 
 # The package under test, wherever a child runs.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(lenet.__file__).parents[1])}
-HEAVY = {"torch", "halide", "sklearn", "matplotlib"}
+HEAVY = {"torch", "halide", "sklearn", "scipy", "matplotlib"}
 
 
 def loaded_by(code, folder):

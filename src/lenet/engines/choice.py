@@ -20,8 +20,8 @@ TRAINING_ENGINES = ("auto", "fused", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 
 MANY = 60_000
-"""Images from about which the fused engine scores sooner than NumPy, though torch must be loaded and
-kernels be compiled first: `results/cold-starts.json`, by `experiments/cold_starts.py`."""
+"""Images from about which the fused engine scores sooner than NumPy, though torch must be loaded
+and kernels be compiled first: `results/cold-starts.json`, by `experiments/cold_starts.py`."""
 
 
 class Scorer(Protocol):
