@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from lenet.figures import style
 from lenet.kernels.coverage import describe
@@ -52,7 +53,8 @@ def said_by_a_block() -> int:
 
 
 @style.styled
-def main() -> None:
+def draw() -> Figure:
+    """The machine's limits, and where each peer's training step lies under them."""
     bench = json.loads((ROOT / "results" / "bench.json").read_text("utf-8"))
     peak, bandwidth = bench["peak_gflops"], bench["memory_gb_per_second"]
     flops = sum(count_flops(build_network("tutorial")).values())
@@ -89,8 +91,8 @@ def main() -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(visible=True)
-    style.write(ROOT / "docs" / "images" / "roofline.png", figure)
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    style.write(ROOT / "docs" / "images" / "roofline.png", draw())

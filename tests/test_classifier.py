@@ -14,8 +14,10 @@ from PIL import Image, ImageDraw
 
 from lenet.checkpoints import Checkpoint, pretrained_weights, save_checkpoint
 from lenet.classifier import CHUNK, Classifier
+from lenet.data.datasets import load_dataset
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError, PictureError, ShapeError
+from lenet.evaluation import evaluate
 from lenet.networks import LAYERS, NETWORKS, build_network
 from lenet.networks.initialization import initialize
 from lenet.trust import N_FEATURES, UNSURE, Trust
@@ -347,3 +349,40 @@ def test_photographs_are_read(mnist):
     assert result["accuracy"] >= 0.96
     # Without the preparation the same network is of little use: it is the pictures that matter.
     assert result["accuracy_without_preparation"] < 0.5
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def splits(self):
+        return load_dataset("digits")
+
+    def test_it_is_the_evaluation_of_its_scores(self, classifier, splits):
+        for part in ("test", "validation"):
+            images = splits.part(part)
+            found = classifier.evaluate(splits, part)
+            said = evaluate(classifier.scores(images.images), images.labels, DIGITS)
+            assert np.array_equal(found.confusion, said.confusion)
+            assert found.loss == said.loss
+
+    def test_a_name_will_do(self, classifier, splits):
+        found = classifier.evaluate("digits")
+        assert np.array_equal(found.confusion, classifier.evaluate(splits).confusion)
+
+    def test_a_folders_pictures_are_prepared_as_the_weights_own(self, tmp_path):
+        for digit in "01":
+            (tmp_path / digit).mkdir()
+            for i in range(12):
+                picture = Image.new("L", (60, 40), 240 + i)
+                picture.paste(i, (10, 8, 14 + 20 * int(digit), 30))
+                picture.save(tmp_path / digit / f"{i}.png")
+        for preparation in ("digit", "plain"):
+            one = Classifier(checkpoint(preparation=preparation, class_names=("0", "1")))
+            loaded = one.load_data(tmp_path)
+            assert loaded.preparation == preparation
+            assert one.evaluate(tmp_path).n_images == len(loaded.test)
+
+    def test_what_cannot_be_measured_is_refused(self, classifier, splits):
+        with pytest.raises(InputError, match="no validation images"):
+            classifier.evaluate(load_dataset("digits", validation=0), "validation")
+        with pytest.raises(InputError, match=r"tell 0, 1, .* apart, digits has the classes a, b"):
+            classifier.evaluate(dataclasses.replace(splits, class_names=tuple("abcdefghij")))

@@ -17,12 +17,15 @@ from PIL import Image
 
 from lenet.answers import Answer, Explanation, Judge, Prediction
 from lenet.checkpoints import Checkpoint, load_checkpoint
+from lenet.data.catalogue import DATASETS
 from lenet.data.ink import Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
 from lenet.data.preprocessing import Preparation, check_ink
+from lenet.data.splits import Splits
 from lenet.engines import select_scorer
 from lenet.engines.in_numpy import NumpyNetwork, layers_of
 from lenet.errors import InputError, PictureError
+from lenet.evaluation import Evaluation, evaluate
 from lenet.threads import thread_count
 
 CHUNK = 64
@@ -252,8 +255,50 @@ class Classifier:
             When `ink` has another shape or type.
         """
         _check_top(top)
-        check_ink(ink, "predict takes pictures of any shape")
         return [self._judge.prediction(answer, None, top) for answer in self._answers(ink)]
+
+    def evaluate(self, data: Splits | str | Path, part: str = "test") -> Evaluation:
+        """How good the weights are on the train, validation or test part of a data set.
+
+        Parameters
+        ----------
+        data : Splits, str or Path
+            As `load_data` takes it.
+        part : {"test", "validation", "train"}
+
+        Raises
+        ------
+        InputError
+            As `load_data`, or when the part has no images.
+        """
+        splits = self.load_data(data)
+        if not len(images := splits.part(part)):
+            raise InputError(f"{splits.name} has no {part} images")
+        trust = self.checkpoint.trust
+        scores = self.scores(images.images) / (1 if trust is None else trust.temperature)
+        return evaluate(scores, images.labels, self.class_names)
+
+    def load_data(self, data: Splits | str | Path) -> Splits:
+        """What `lenet.load_dataset` gave, or takes: pictures prepared as these weights need them.
+
+        Raises InputError when the data cannot be had, or their classes are not the weights'.
+        """
+        from lenet.data.datasets import load_dataset  # whoever only predicts need not wait for it
+
+        if not isinstance(data, Splits):
+            own = "auto" if data in DATASETS else self.checkpoint.preprocessing.preparation
+            data = load_dataset(data, preparation=own)
+        if data.class_names != self.class_names:
+            raise InputError(
+                f"these weights tell {', '.join(self.class_names[:12])} apart, "
+                f"{data.name} has the classes {', '.join(data.class_names[:12])}"
+            )
+        return data
+
+    def scores(self, ink: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, classes) of (N, 28, 28) uint8, which is taken as it is; larger is better."""
+        check_ink(ink, "predict takes pictures of any shape")
+        return self.engine.scores(self._module, ink, self.checkpoint.preprocessing)
 
     def explain(self, picture: Picture, *, top: int = 3) -> Explanation:
         """A prediction and everything that led to it.
@@ -293,9 +338,8 @@ class Classifier:
 
     def _answers(self, ink: NDArray[np.uint8]) -> list[Answer]:
         preprocessing = self.checkpoint.preprocessing
-        scores = self.engine.scores(self._module, ink, preprocessing)
         layers = layers_of(self._layers, ink, preprocessing, self._judge.layers)
-        return self._judge.answers(scores, layers)
+        return self._judge.answers(self.scores(ink), layers)
 
 
 def _readers(processes: int) -> Executor:

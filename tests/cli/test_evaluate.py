@@ -87,6 +87,52 @@ def test_other_classes_are_refused(lenet_command, weights, tmp_path):
     assert "pets has the classes cat, dog" in result.err
 
 
+@pytest.fixture(scope="module")
+def own(lenet_command, tmp_path_factory):
+    """A folder of pictures, and a run on it."""
+    place = tmp_path_factory.mktemp("own")
+    for name, left in (("left", 4), ("right", 26)):
+        (place / "bars" / name).mkdir(parents=True)
+        for i in range(20):
+            picture = Image.new("L", (40, 40), 235 + i)
+            picture.paste(10 + i, (left, 6, left + 8, 34))
+            picture.save(place / "bars" / name / f"{i}.png")
+    result = lenet_command(
+        "train", "--data", place / "bars", "--preparation", "plain", "--network", "tutorial",
+        "--epochs", 40, "--out", place / "runs", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    return place / "bars", result.json
+
+
+def test_a_runs_own_folder_is_found_again(lenet_command, own):
+    folder, run = own
+    result = lenet_command("evaluate", "--weights", run["run"], "--json")
+    assert result.code == 0, result.err
+    assert result.json["data"] == "bars"
+    assert result.json["n_errors"] == run["test_errors"]
+    given = lenet_command("evaluate", "--weights", run["run"], "--data", folder, "--json")
+    assert given.json["confusion"] == result.json["confusion"]
+
+
+def test_a_runs_folder_that_is_gone_or_another_is_said(lenet_command, own):
+    folder, run = own
+    kept = (folder / "left" / "0.png").read_bytes()
+    (folder / "left" / "0.png").unlink()
+    result = lenet_command("evaluate", "--weights", run["run"])
+    assert result.code == 2
+    assert "bars is no longer the data set that" in result.err
+    moved = folder.rename(folder.with_name("moved"))
+    (moved / "left" / "0.png").write_bytes(kept)
+    result = lenet_command("evaluate", "--weights", run["run"])
+    assert result.code == 2
+    assert "bars is gone" in result.err
+    assert "--data FOLDER" in result.err
+    result = lenet_command("evaluate", "--weights", run["run"], "--data", moved, "--json")
+    assert result.json["n_errors"] == run["test_errors"]
+    moved.rename(folder)
+
+
 def test_a_file_where_a_folder_must_be(lenet_command, weights, digit):
     result = lenet_command("evaluate", "--weights", weights, "--figures", digit)
     assert result.code == 1

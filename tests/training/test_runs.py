@@ -26,7 +26,7 @@ from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
 from lenet.networks import build_network
-from lenet.training import folders, records, runs, states
+from lenet.training import folders, origin, records, runs, states
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe
 from lenet.training.runs import create_run, extend_run, finish_run, open_run
@@ -54,6 +54,7 @@ def few_digits(monkeypatch):
         return dataclasses.replace(splits, train=few)
 
     monkeypatch.setattr(runs, "load_dataset", load)
+    monkeypatch.setattr(origin, "load_dataset", load)
 
 
 @pytest.fixture(scope="module")
@@ -326,9 +327,9 @@ def test_a_damaged_state_is_refused_with_a_way_out(begun):
 
 
 def test_other_data_than_it_began_with_are_refused(begun, monkeypatch):
-    load = runs.load_dataset
+    load = origin.load_dataset
     monkeypatch.setattr(
-        runs, "load_dataset", lambda *a, **k: dataclasses.replace(load(*a, **k), sha256="other")
+        origin, "load_dataset", lambda *a, **k: dataclasses.replace(load(*a, **k), sha256="other")
     )
     with pytest.raises(RunError, match="no longer the data set"):
         open_run(begun.folder)
@@ -510,6 +511,7 @@ def test_other_classes_get_a_new_output_layer(tmp_path, engine, teacher, monkeyp
         return dataclasses.replace(splits, class_names=("zero", "one"), **parts)
 
     monkeypatch.setattr(runs, "load_dataset", two_classes)
+    monkeypatch.setattr(origin, "load_dataset", two_classes)
     run = create_run("digits", recipe=RECIPE, weights=teacher, out=tmp_path, engine=engine)
     assert run.network.num_classes == 2
     assert not [k for k in run.start.initial(run.splits.class_names) if k.startswith("output")]

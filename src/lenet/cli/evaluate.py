@@ -8,8 +8,8 @@ import typer
 from lenet.cli.options import (
     SPLITS,
     Device,
-    Engine,
     Json,
+    Scorer,
     Weights,
     choice,
     completed,
@@ -44,39 +44,33 @@ def evaluate(
         Path | None,
         typer.Option("--figures", help="Draw the figures into this folder.", metavar="DIR"),
     ] = None,
-    engine: Engine = "auto",
+    engine: Scorer = "auto",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure weights on a data set: errors, classes, confusions, calibration."""
-    from lenet.checkpoints import load_checkpoint
-    from lenet.engines import select_engine
-    from lenet.evaluation import evaluate
+    from lenet.classifier import Classifier
     from lenet.trust import errors_by_rejection
 
-    checkpoint = load_checkpoint(weights)
-    splits = _load_data(data, weights, checkpoint)
-    part = splits.part(split)
-    if not len(part):
-        raise InputError(f"{splits.name} has no {split} images")
-    preparation = checkpoint.preprocessing.preparation
+    classifier = Classifier.load(weights, engine=engine, device=device)
+    say(classifier.engine.notice)
+    splits = classifier.load_data(data or _find_data(weights, classifier.checkpoint))
+    preparation = classifier.checkpoint.preprocessing.preparation
     if splits.preparation != preparation:
         say(
             f"note: the pictures of {splits.name} are taken as they are, the weights were trained "
             f"on ones prepared as {preparation}; lenet predict prepares them"
         )
-    chosen = select_engine(engine, device)
-    say(chosen.notice)
-    scores = chosen.scores(
-        chosen.compile(checkpoint.network), part.images, checkpoint.preprocessing
+    result = classifier.evaluate(splits, split)
+    part = splits.part(split)
+    believed, confidences = _believed(
+        classifier.checkpoint, part.images, classifier.scores(part.images)
     )
-    believed, confidences = _believed(checkpoint, part.images, scores)
-    result = evaluate(believed, part.labels, splits.class_names)
     rejection = errors_by_rejection(confidences, believed.argmax(axis=1) == part.labels)
     if figures is not None:
         from lenet.report import write_evaluation
 
-        write_evaluation(figures, checkpoint.network, result, part, believed)
+        write_evaluation(figures, classifier.checkpoint.network, result, part, believed)
         say(f"figures in {figures}")
     if as_json:
         named = {"weights": weights, "data": splits.name, "split": split}
@@ -112,24 +106,18 @@ def _believed(
     return scores / trust.temperature, trust.confidence(probabilities, known)
 
 
-def _load_data(data: str | None, weights: str, checkpoint: "Checkpoint") -> "Splits":
-    """The data set given, or the one the weights were trained on; its classes must be theirs."""
+def _find_data(weights: str, checkpoint: "Checkpoint") -> "Splits | str":
+    """What the weights were trained on."""
     from lenet.data.catalogue import DATASETS
-    from lenet.data.datasets import load_dataset
+    from lenet.training.folders import SETTINGS_FILE
+    from lenet.training.origin import load_origin
 
-    if data is None:
-        data = (checkpoint.metadata.get("data") or {}).get("name")
-        if data not in DATASETS:
-            raise InputError(f"{weights} does not say which data set it is for; give --data")
-    # A folder's pictures are prepared as the weights' own were; a named set is ink already.
-    own = "auto" if data in DATASETS else checkpoint.preprocessing.preparation
-    splits = load_dataset(data, preparation=own)
-    if splits.class_names != checkpoint.class_names:
-        raise InputError(
-            f"{weights} tells {', '.join(checkpoint.class_names[:12])} apart, "
-            f"{splits.name} has the classes {', '.join(splits.class_names[:12])}"
-        )
-    return splits
+    if (Path(weights) / SETTINGS_FILE).is_file():
+        return load_origin(weights).splits
+    name = (checkpoint.metadata.get("data") or {}).get("name")
+    if name not in DATASETS:
+        raise InputError(f"{weights} does not say which data set it is for; give --data")
+    return str(name)
 
 
 def _show_evaluation(result: "Evaluation") -> None:

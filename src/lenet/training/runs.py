@@ -12,7 +12,6 @@ from lenet.checkpoints import (
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
 from lenet.data.preprocessing import Wish
-from lenet.data.splits import Splits
 from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, RunError
 from lenet.networks import build_network
@@ -31,6 +30,7 @@ from lenet.training.loop import says_stop, train
 from lenet.training.losses import Loss
 from lenet.training.measuring import PARTS, list_metrics, measured
 from lenet.training.optimizers import BuildOptimizer
+from lenet.training.origin import load_origin, name_source
 from lenet.training.recipes import Recipe, default_recipe, find_recipe
 from lenet.training.records import write_best, write_history, write_plan, write_weights
 from lenet.training.run import OWN, Run
@@ -99,7 +99,7 @@ def create_run(
     changed, options = split_changes(changes or {}, network)
     if isinstance(recipe, str):
         recipe = find_recipe(recipe)
-    source = _name_source(data)
+    source = name_source(data)
     loading: dict[str, Any] = {"validation": validation}
     if start is not None and preparation == "auto" and source not in DATASETS:
         preparation = start.checkpoint.preprocessing.preparation
@@ -159,36 +159,24 @@ def open_run(
     folder = Path(folder)
     settings = read_settings(folder)
     try:
-        source, recipe = settings["data"]["source"], Recipe.from_dict(settings["recipe"])
+        recipe = Recipe.from_dict(settings["recipe"])
         name, options = settings["network"], settings["options"]
         wanted = (settings["engine"], settings["device"])
-        sha256, results = settings["data"]["sha256"], settings["results"]
-        loading = {"validation": settings["data"].get("validation")}
-        if source not in DATASETS:  # older runs knew no preparation but plain
-            loading |= {
-                "preparation": settings["data"].get("preparation", "plain"),
-                "skip_damaged": settings["data"].get("skip_damaged", False),
-            }
+        results = settings["results"]
         about, extensions = settings.get("weights"), tuple(settings.get("extensions", ()))
         start = None if about is None else read_start(folder / STATE_FOLDER, about)
     except (KeyError, TypeError, InputError) as error:
         raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
     own = {"loss": loss, "optimizer": optimizer}
     _check_own(folder, own, settings.get("own", []))
-    if data is not None:
-        source = _find_moved(folder, source, data)
-    splits = _load_again(folder, source, loading)
-    if splits.sha256 != sha256:
-        raise RunError(
-            f"{source} is {'no longer' if data is None else 'not'} the data set that {folder} "
-            f"began with; put it back, or start a new run"
-        )
+    origin = load_origin(folder, data)
+    splits = origin.splits
     if results is not None:
         network = load_checkpoint(folder).network
     else:
         network = build_network(name, num_classes=len(splits.class_names), **options)
     return Run(
-        *(folder, source, loading, splits, network, recipe),
+        *(folder, origin.source, origin.loading, splits, network, recipe),
         start.preprocessing(splits) if start is not None else recipe.preprocessing(splits),
         engine or select_engine(*wanted),
         start=start,
@@ -197,31 +185,6 @@ def open_run(
         state=read_state(folder / STATE_FOLDER),
         results=results,
     )
-
-
-def _name_source(data: str | Path) -> str:
-    """A data set's name as it is; a folder's absolute path."""
-    named = isinstance(data, str) and data in DATASETS
-    return str(data) if named else str(Path(data).resolve())
-
-
-def _find_moved(folder: Path, source: str, data: str | Path) -> str:
-    """Where the data set of a run is now; a name never becomes a folder, nor the other way."""
-    moved = _name_source(data)
-    if source != moved and (source in DATASETS or moved in DATASETS):
-        raise RunError(f"{moved} is not the data set that {folder} began with: that is {source}")
-    return moved
-
-
-def _load_again(folder: Path, source: str, loading: Mapping[str, Any]) -> Splits:
-    if source in DATASETS:
-        return load_dataset(source, **loading)
-    if not Path(source).exists():
-        raise RunError(
-            f"{source} is gone, the data set that {folder} began with; say where it is now: "
-            f"--resume {folder} --data FOLDER"
-        )
-    return load_dataset(Path(source), **loading)
 
 
 def _check_own(folder: Path, own: Mapping[str, object], names: Sequence[str]) -> None:
