@@ -10,7 +10,7 @@ from lenet.data.preprocessing import Preparation, check_ink
 from lenet.errors import DataError, ShapeError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """One part of a data set.
 
@@ -39,12 +39,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"<Split of {len(self):,} images of {len(np.unique(self.labels))} classes>"
+
     def count(self, classes: int) -> NDArray[np.intp]:
         """How many images there are of each class: (classes,)."""
         return np.bincount(self.labels, minlength=classes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Splits:
     """A data set: train to learn from, validation to choose by, test to read once.
 
@@ -71,6 +74,12 @@ class Splits:
     preparation: Preparation
     sha256: str
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Splits of {self.name}: {len(self.train):,} train, {len(self.validation):,} "
+            f"validation, {len(self.test):,} test images of {len(self.class_names)} classes>"
+        )
 
     def part(self, name: str) -> Split:
         """`train`, `validation` or `test`."""

@@ -58,7 +58,7 @@ class Epoch:
 History = tuple[Epoch, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class State:
     """A training at the end of an epoch: all that is needed to go on as if never interrupted.
 
@@ -75,6 +75,11 @@ class State:
     history: History
     best_epoch: int
     tensors: Mapping[str, Tensor]
+
+    def __repr__(self) -> str:
+        accuracy = self.best.validation_accuracy
+        how_good = "" if math.isnan(accuracy) else f", validation accuracy {accuracy:.2%}"
+        return f"<State after epoch {self.epoch}, best {self.best_epoch}{how_good}>"
 
     @property
     def epoch(self) -> int:
