@@ -19,8 +19,8 @@ from lenet.checkpoints import describe_origin, save_checkpoint
 from lenet.engines import Engine, select_engine
 from lenet.files import write_atomic
 from lenet.machine import describe_machine, list_versions
+from lenet.runs.measuring import PARTS
 from lenet.threads import thread_count
-from lenet.training.measuring import PARTS
 from lenet.training.recipes import default_recipe, find_recipe
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -323,7 +323,7 @@ def test_no_traceback_in_500_random_command_lines(lenet_command, weights, monkey
         raise LenetError("far enough")
 
     # What would take long: everything before and after it is real.
-    monkeypatch.setattr("lenet.training.runs.train", stop)
+    monkeypatch.setattr("lenet.runs.lifecycle.train", stop)
     monkeypatch.setattr("lenet.benchmark.run.run_benchmark", stop)
     monkeypatch.setattr("lenet.reproduction.reproduce", stop)
     Path("one.png").write_bytes(real_png())

@@ -11,10 +11,10 @@ from lenet.engines import Engine, select_engine
 from lenet.errors import InputError
 from lenet.evaluation import evaluate
 from lenet.report import report_html, train_run, write_report
+from lenet.runs import create_run, finish_run, open_run
 from lenet.training.diagnosis import Diagnosis
 from lenet.training.history import Epoch
 from lenet.training.recipes import default_recipe
-from lenet.training.runs import create_run, finish_run, open_run
 
 REPORT = {"curves.png", "confusion.png", "mistakes.png", "filters.png", "report.html"}
 STRANGE = ("$5 bill$", "<b>bold</b>", "七", "a" * 300, "[red]", "x_{1", "\u202eabc", "é", "8", "9")

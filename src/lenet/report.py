@@ -29,11 +29,11 @@ from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent, percents
 from lenet.files import write_atomic
 from lenet.networks.frame import LeNet
+from lenet.runs import create_run, finish_run
+from lenet.runs.run import Run
 from lenet.training.diagnosis import Diagnosis
 from lenet.training.history import Epoch
 from lenet.training.recipes import Recipe
-from lenet.training.run import Run
-from lenet.training.runs import create_run, finish_run
 
 
 def train_run(
@@ -58,11 +58,11 @@ def train_run(
     Parameters
     ----------
     data, network, recipe, validation, preparation, skip_damaged, changes, weights
-        As `lenet.training.runs.create_run`.
+        As `lenet.runs.create_run`.
     out, name, engine
-        As `lenet.training.runs.create_run`.
+        As `lenet.runs.create_run`.
     on_epoch, on_step, on_progress
-        As `lenet.training.runs.finish_run`.
+        As `lenet.runs.finish_run`.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def write_report(run: Run) -> Path:
     Parameters
     ----------
     run : Run
-        What `lenet.training.runs.finish_run` returned.
+        What `lenet.runs.finish_run` returned.
 
     Returns
     -------

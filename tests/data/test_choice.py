@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from drawn_folders import KINDS, draw_picture
 from PIL import Image
 from scipy import ndimage
 
+from drawn_folders import KINDS, draw_picture
 from lenet.data.choice import choose_preparation
 from lenet.data.datasets import load_dataset
 from lenet.data.layouts.source import Part

@@ -9,10 +9,10 @@ import pytest
 from lenet.engines import select_engine
 from lenet.errors import RunError
 from lenet.evaluation import evaluate
+from lenet.runs import create_run, finish_run
 from lenet.training.diagnosis import diagnose
 from lenet.training.history import Epoch
 from lenet.training.recipes import Recipe, find_recipe
-from lenet.training.runs import create_run, finish_run
 
 RECIPE = Recipe("any", epochs=20, batch_size=1, learning_rate=0.001)
 

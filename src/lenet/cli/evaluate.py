@@ -109,8 +109,8 @@ def _believed(
 def _find_data(weights: str, checkpoint: "Checkpoint") -> "Splits | str":
     """What the weights were trained on."""
     from lenet.data.catalogue import DATASETS
-    from lenet.training.folders import SETTINGS_FILE
-    from lenet.training.origin import load_origin
+    from lenet.runs.folders import SETTINGS_FILE
+    from lenet.runs.origin import load_origin
 
     if (Path(weights) / SETTINGS_FILE).is_file():
         return load_origin(weights).splits

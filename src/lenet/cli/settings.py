@@ -24,7 +24,7 @@ def read_changes(
     Returns
     -------
     changes : dict
-        As `lenet.training.runs.create_run` takes them.
+        As `lenet.runs.create_run` takes them.
     typed : dict
         The same names, without what stands before a point, as they were written.
 

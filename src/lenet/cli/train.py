@@ -28,8 +28,8 @@ from lenet.figures.text import duration, percent, percents
 
 if TYPE_CHECKING:
     from lenet.data.preprocessing import Wish
-    from lenet.training.run import Run
-    from lenet.training.starts import Start
+    from lenet.runs.run import Run
+    from lenet.runs.starts import Start
 
 
 def train(
@@ -127,8 +127,8 @@ def train(
         _refuse_other_settings(context, resume)
     with Progress() as progress:
         progress.wait("loading torch")
+        from lenet import runs
         from lenet.engines import select_engine
-        from lenet.training import runs
 
         progress.wait(f"reading {data if resume is None else resume}")
         if resume is not None:
@@ -200,7 +200,7 @@ def _refuse_other_settings(context: typer.Context, resume: Path) -> None:
 
 def _finish(run: "Run", progress: Progress) -> "Run":
     """Train to the end, show how it goes, draw the figures."""
-    from lenet.training.runs import finish_run
+    from lenet.runs import finish_run
 
     progress.say(
         f"{run.splits.name}: {len(run.splits.train):,} train, {len(run.splits.validation):,} "

@@ -21,7 +21,7 @@ from lenet.training.changes import list_changes
 from lenet.training.diagnosis import Diagnosis, diagnose
 from lenet.training.history import State
 from lenet.training.recipes import RECIPES, Recipe, default_recipe
-from lenet.training.starts import Start
+from lenet.runs.starts import Start
 
 FLAGS = ("epochs", "batch_size", "learning_rate", "class_weights", "seed", "patience")
 """The recipe's fields that `lenet train` has a flag of its own for."""

@@ -9,7 +9,7 @@ from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
 from lenet.data.splits import Splits
 from lenet.errors import RunError
-from lenet.training.folders import SETTINGS_FILE, read_settings
+from lenet.runs.folders import SETTINGS_FILE, read_settings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, RunError
 from lenet.networks import build_network
 from lenet.training.changes import change_recipe, split_changes
-from lenet.training.folders import (
+from lenet.runs.folders import (
     SETTINGS_FILE,
     STATE_FOLDER,
     check_name,
@@ -28,14 +28,14 @@ from lenet.training.folders import (
 from lenet.training.history import Epoch, State
 from lenet.training.loop import says_stop, train
 from lenet.training.losses import Loss
-from lenet.training.measuring import PARTS, list_metrics, measured
+from lenet.runs.measuring import PARTS, list_metrics, measured
 from lenet.training.optimizers import BuildOptimizer
-from lenet.training.origin import load_origin, name_source
+from lenet.runs.origin import load_origin, name_source
 from lenet.training.recipes import Recipe, default_recipe, find_recipe
-from lenet.training.records import write_best, write_history, write_plan, write_weights
-from lenet.training.run import OWN, Run
-from lenet.training.starts import keep_start, load_start, read_start
-from lenet.training.states import read_state, write_state
+from lenet.runs.records import write_best, write_history, write_plan, write_weights
+from lenet.runs.run import OWN, Run
+from lenet.runs.starts import keep_start, load_start, read_start
+from lenet.runs.states import read_state, write_state
 
 
 def create_run(
@@ -193,7 +193,7 @@ def _check_own(folder: Path, own: Mapping[str, object], names: Sequence[str]) ->
         if name in names and own[name] is None:
             raise RunError(
                 f"{folder} is trained with its own {name}: go on from Python, with "
-                f"lenet.training.runs.open_run(folder, {name}=…)"
+                f"lenet.runs.open_run(folder, {name}=…)"
             )
         if name not in names and own[name] is not None:
             raise RunError(f"{folder} began without its own {name}: leave it out")

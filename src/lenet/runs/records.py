@@ -14,9 +14,9 @@ from lenet.checkpoints import MODEL_FILE, Checkpoint, describe_origin, save_chec
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
-from lenet.training.folders import write_settings
+from lenet.runs.folders import write_settings
 from lenet.training.history import Epoch, State
-from lenet.training.run import OWN, Run
+from lenet.runs.run import OWN, Run
 from lenet.trust import learn_trust
 
 HISTORY_FILE = "history.csv"

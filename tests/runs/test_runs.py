@@ -26,10 +26,10 @@ from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
 from lenet.networks import build_network
-from lenet.training import folders, origin, records, runs, states
+from lenet.runs import folders, lifecycle, origin, records, states
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe
-from lenet.training.runs import create_run, extend_run, finish_run, open_run
+from lenet.runs import create_run, extend_run, finish_run, open_run
 
 RECIPE = Recipe(
     "quick",
@@ -53,7 +53,7 @@ def few_digits(monkeypatch):
         few = Split(splits.train.images[::5], splits.train.labels[::5])
         return dataclasses.replace(splits, train=few)
 
-    monkeypatch.setattr(runs, "load_dataset", load)
+    monkeypatch.setattr(lifecycle, "load_dataset", load)
     monkeypatch.setattr(origin, "load_dataset", load)
 
 
@@ -260,7 +260,7 @@ def test_a_torn_newest_state_falls_back_on_the_one_before(begun, finished):
 
 
 def test_a_finished_run_comes_back_as_it_is(finished, monkeypatch):
-    monkeypatch.setattr(runs, "train", pytest.fail)
+    monkeypatch.setattr(lifecycle, "train", pytest.fail)
     opened = open_run(finished.folder)
     assert opened.evaluation == {}
     before = {file: file.read_bytes() for file in finished.folder.rglob("*") if file.is_file()}
@@ -285,7 +285,7 @@ def test_runs_are_numbered_in_order(tmp_path, engine):
 
 
 def _make(out: Path, n: int) -> list[str]:
-    return [runs.make_folder(out, "digits-modern").name for _ in range(n)]
+    return [lifecycle.make_folder(out, "digits-modern").name for _ in range(n)]
 
 
 def test_runs_begun_at_the_same_time_get_different_folders(tmp_path):
@@ -372,12 +372,12 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch
         create_run("digits", "lenet6", RECIPE, out=out, engine=engine)
     with pytest.raises(DataError):
         create_run("digitz", "modern", RECIPE, out=out, engine=engine)
-    load = runs.load_dataset
+    load = lifecycle.load_dataset
 
     def odd(*arguments, **options):
         return dataclasses.replace(load(*arguments, **options), class_names=("\n", *"123456789"))
 
-    monkeypatch.setattr(runs, "load_dataset", odd)
+    monkeypatch.setattr(lifecycle, "load_dataset", odd)
     with pytest.raises(CheckpointError, match="printable"):
         create_run("digits", "modern", RECIPE, out=out, engine=engine)
 
@@ -385,7 +385,7 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch
         nothing = Split(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
         return dataclasses.replace(load(*arguments, **options), test=nothing)
 
-    monkeypatch.setattr(runs, "load_dataset", untestable)
+    monkeypatch.setattr(lifecycle, "load_dataset", untestable)
     with pytest.raises(DataError, match="no test images"):
         create_run("digits", "modern", RECIPE, out=out, engine=engine)
     assert not out.exists()
@@ -410,9 +410,9 @@ def test_no_arguments_are_enough(tmp_path, monkeypatch, engine):
     monkeypatch.chdir(tmp_path)
     chosen = []
     monkeypatch.setattr(
-        runs, "default_recipe", lambda *arguments: chosen.append(arguments) or RECIPE
+        lifecycle, "default_recipe", lambda *arguments: chosen.append(arguments) or RECIPE
     )
-    monkeypatch.setattr(runs, "select_engine", lambda: engine)
+    monkeypatch.setattr(lifecycle, "select_engine", lambda: engine)
     run = create_run()
     assert run.folder.resolve() == tmp_path / "runs" / "digits-modern-1"
     assert chosen == [("modern", run.splits)]
@@ -498,7 +498,7 @@ def test_a_run_may_start_from_trained_weights(tmp_path, engine, teacher):
 
 
 def test_other_classes_get_a_new_output_layer(tmp_path, engine, teacher, monkeypatch):
-    load = runs.load_dataset
+    load = lifecycle.load_dataset
 
     def two_classes(*arguments, **options):
         splits = load(*arguments, **options)
@@ -510,7 +510,7 @@ def test_other_classes_get_a_new_output_layer(tmp_path, engine, teacher, monkeyp
         parts = {name: low(splits.part(name)) for name in ("train", "validation", "test")}
         return dataclasses.replace(splits, class_names=("zero", "one"), **parts)
 
-    monkeypatch.setattr(runs, "load_dataset", two_classes)
+    monkeypatch.setattr(lifecycle, "load_dataset", two_classes)
     monkeypatch.setattr(origin, "load_dataset", two_classes)
     run = create_run("digits", recipe=RECIPE, weights=teacher, out=tmp_path, engine=engine)
     assert run.network.num_classes == 2

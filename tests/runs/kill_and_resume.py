@@ -1,6 +1,6 @@
 """Kills real trainings at random moments, resumes them, and compares the final weight files.
 
-python tests/training/kill_and_resume.py --kills 50
+python tests/runs/kill_and_resume.py --kills 50
 
 trains once without interruption, then kills with SIGKILL and resumes as often as asked for, and
 writes results/kill-resume.json. When a run is through before its kills are, another one begins.
@@ -25,7 +25,7 @@ def child(out: Path, engine: str, epochs: int) -> None:
     """Begin a run in `out`, or resume the one that is there, to its end."""
     from lenet.engines import select_engine
     from lenet.training.recipes import RECIPES
-    from lenet.training.runs import create_run, finish_run, open_run
+    from lenet.runs import create_run, finish_run, open_run
 
     begun = list(out.glob("*/run.json"))  # a folder without one was killed before it was a run
     if begun:
@@ -124,7 +124,7 @@ def main() -> int:
         child(options.child, options.engine, options.epochs)
         return 0
     result = kill_and_resume(options.kills, options.engine, options.epochs, options.seed)
-    command = f"python tests/training/kill_and_resume.py --kills {options.kills}"
+    command = f"python tests/runs/kill_and_resume.py --kills {options.kills}"
     for name in ("epochs", "engine", "seed"):
         if getattr(options, name) != parser.get_default(name):
             command += f" --{name} {getattr(options, name)}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lenet.evaluation import Evaluation, evaluate
-from lenet.training.run import Run
+from lenet.runs.run import Run
 
 PARTS = ("train", "validation", "test")
 
