@@ -278,7 +278,7 @@ class Classifier:
         scores = self.scores(images.images) / (1 if trust is None else trust.temperature)
         return evaluate(scores, images.labels, self.class_names)
 
-    def load_data(self, data: Splits | str | Path) -> Splits:
+    def load_data(self, data: Splits | str | Path, *, skip_damaged: bool = False) -> Splits:
         """What `lenet.load_dataset` gave, or takes: pictures prepared as these weights need them.
 
         Raises InputError when the data cannot be had, or their classes are not the weights'.
@@ -287,7 +287,7 @@ class Classifier:
 
         if not isinstance(data, Splits):
             own = "auto" if data in DATASETS else self.checkpoint.preprocessing.preparation
-            data = load_dataset(data, preparation=own)
+            data = load_dataset(data, preparation=own, skip_damaged=skip_damaged)
         if data.class_names != self.class_names:
             raise InputError(
                 f"these weights tell {', '.join(self.class_names[:12])} apart, "

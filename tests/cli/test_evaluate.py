@@ -1,5 +1,7 @@
 """`lenet evaluate`: counts, text, figures, and what it refuses."""
 
+import shutil
+
 import pytest
 from PIL import Image
 
@@ -131,6 +133,22 @@ def test_a_runs_folder_that_is_gone_or_another_is_said(lenet_command, own):
     result = lenet_command("evaluate", "--weights", run["run"], "--data", moved, "--json")
     assert result.json["n_errors"] == run["test_errors"]
     moved.rename(folder)
+
+
+def test_damaged_pictures_can_be_left_out(lenet_command, own, tmp_path):
+    folder, run = own
+    shutil.copytree(folder, tmp_path / "bars")
+    damaged = tmp_path / "bars" / "left" / "0.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    asked = ("evaluate", "--weights", run["run"], "--split", "train", "--json")
+    there = ("--data", tmp_path / "bars")
+    assert "--skip-damaged" in lenet_command(*asked, *there).err
+    result = lenet_command(*asked, *there, "--skip-damaged")
+    assert result.code == 0, result.err
+    assert "1 of 40 pictures cannot be read and were left out" in result.err
+    refused = lenet_command(*asked, "--skip-damaged")
+    assert refused.code == 2
+    assert "--data FOLDER" in refused.err
 
 
 def test_a_file_where_a_folder_must_be(lenet_command, weights, digit):

@@ -10,6 +10,7 @@ from lenet.cli.options import (
     Device,
     Json,
     Scorer,
+    SkipDamaged,
     Weights,
     choice,
     completed,
@@ -40,6 +41,7 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[str, choice("--split", SPLITS, "Which part of it.")] = "test",
+    skip_damaged: SkipDamaged = False,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", help="Draw the figures into this folder.", metavar="DIR"),
@@ -52,9 +54,15 @@ def evaluate(
     from lenet.classifier import Classifier
     from lenet.trust import errors_by_rejection
 
+    if skip_damaged and data is None:
+        raise InputError("--skip-damaged is for pictures of a folder: give it by --data FOLDER")
     classifier = Classifier.load(weights, engine=engine, device=device)
     say(classifier.engine.notice)
-    splits = classifier.load_data(data or _find_data(weights, classifier.checkpoint))
+    splits = classifier.load_data(
+        data or _find_data(weights, classifier.checkpoint), skip_damaged=skip_damaged
+    )
+    for remark in splits.remarks:
+        say(remark)
     preparation = classifier.checkpoint.preprocessing.preparation
     if splits.preparation != preparation:
         say(

@@ -67,6 +67,21 @@ def test_emnist_is_turned_upright_and_its_classes_are_named(tmp_path):
     assert "EMNIST's images were turned upright." in splits.remarks
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "names"),
+    [
+        ("letters", range(1, 27), [f"{c}/{c.lower()}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]),
+        ("balanced", range(47), "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
+        ("ByMerge", (0, 9, 10, 35, 36, 46), "09AZat"),
+        ("byclass", (0, 10, 35, 36, 61), "0AZaz"),
+        ("digits", range(10), "0123456789"),
+    ],
+)
+def test_emnist_s_classes_are_known_without_their_mapping(tmp_path, name, labels, names):
+    write_set(tmp_path, f"emnist-{name}-", labels=labels, test="test")
+    assert find_source(tmp_path).class_names == tuple(names)
+
+
 def test_one_of_several_sets_is_asked_for_by_its_name(tmp_path):
     ours = [write_set(tmp_path, f"emnist-{name}-", test="test") for name in ("digits", "mnist")]
     with pytest.raises(DataError, match=r"2 data sets \(emnist-digits, emnist-mnist\); give one"):

@@ -96,3 +96,21 @@ def test_two_tables_are_refused(tmp_path, rows):
         write(tmp_path / name, ("file", "label"), rows)
     with pytest.raises(DataError, match="2 tables of labels"):
         load_dataset(tmp_path)
+
+
+def test_pictures_that_no_row_names_are_counted_and_named(tmp_path, rows):
+    write(tmp_path / "labels.csv", ("file", "label"), rows[:-1])
+    assert load_dataset(tmp_path).remarks[1] == (
+        "1 picture is not in labels.csv and left out: images/39.png."
+    )
+    for i in range(6):
+        draw(tmp_path / f"beside{i}.png")
+    assert load_dataset(tmp_path).remarks[1] == (
+        "7 pictures are not in labels.csv and left out: beside0.png; beside1.png; beside2.png; "
+        "beside3.png; beside4.png; and 2 more."
+    )
+
+
+def test_a_table_that_names_all_pictures_leaves_nothing_out(tmp_path, rows):
+    write(tmp_path / "labels.csv", ("file", "label"), rows)
+    assert not [remark for remark in load_dataset(tmp_path).remarks if "left out" in remark]

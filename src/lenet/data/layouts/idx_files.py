@@ -1,6 +1,7 @@
 """IDX files in a folder, named as MNIST's: also those of EMNIST, KMNIST, QMNIST and one's own."""
 
 import re
+import string
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ _IMAGES = re.compile(
     rf"(?P<set>.*?)(?P<part>{'|'.join(PART_OF)})?[-_.]?images[-_.]idx3[-_.]ubyte(\.gz)?",
     re.IGNORECASE,
 )
+_EMNIST = "emnist"
+_CASELESS = "CIJKLMOPSUVWXYZ"  # small ones look like them; EMNIST merges the two
 _LABELS = re.compile(r"[-_.]?labels[-_.]idx[12][-_.](ubyte|int)(\.gz)?", re.IGNORECASE)
 
 
@@ -65,10 +68,10 @@ def read_idx_files(folder: Path, listing: Listing, wanted: str = "") -> Source |
     if "train" not in images:
         raise DataError(f"{folder} has no training images: no file train-images-idx3-ubyte")
     remarks = []
-    if names[0].lower().startswith("emnist"):  # its images lie on their side, mirrored
+    if names[0].lower().startswith(_EMNIST):  # its images lie on their side, mirrored
         images = {part: each.swapaxes(1, 2) for part, each in images.items()}
         remarks.append("EMNIST's images were turned upright.")
-    names_of = _read_mapping(files)
+    names_of = _read_mapping(files) or _name_emnist(names[0])
     class_names, labels = label_by_value(values, folder, lambda v: names_of.get(v, str(v)))
     parts = {part: Part(images[part], labels[part]) for part in sorted(images)}
     return Source("IDX files, as MNIST's", class_names, parts, tuple(remarks))
@@ -96,3 +99,23 @@ def _read_mapping(files: list[Path]) -> dict[int, str]:
             if all(word.isdecimal() and int(word) < 0x110000 for row in rows for word in row):
                 return {int(r[0]): "/".join(chr(int(w)) for w in r[1:]) for r in rows if len(r) > 1}
     return {}
+
+
+def _name_emnist(name: str) -> dict[int, str]:
+    """The classes of a set of EMNIST by label, as its mapping files have them; else none.
+
+    References
+    ----------
+    Cohen et al. 2017, "EMNIST: Extending MNIST to handwritten letters", Sec. III.
+    """
+    large, small = string.ascii_uppercase, string.ascii_lowercase
+    merged = [c for c in small if c.upper() not in _CASELESS]
+    classes = {
+        "byclass": [*string.digits, *large, *small],
+        "bymerge": [*string.digits, *large, *merged],
+        "balanced": [*string.digits, *large, *merged],
+        "letters": ["", *(f"{c}/{c.lower()}" for c in large)],  # its labels begin at 1
+    }
+    kind = name.lower().removeprefix(_EMNIST).strip("-_.")
+    found = classes.get(kind, []) if name.lower().startswith(_EMNIST) else []
+    return {label: c for label, c in enumerate(found) if c}

@@ -63,7 +63,11 @@ def read_table(folder: Path, listing: Listing) -> Source | None:
             raise DataError(f"{path}: {file} has two labels, {rows[file][0]} and {label}")
         if len(rows) > MAX_PICTURES:
             raise DataError(f"{path} has more than {MAX_PICTURES} rows; none was read")
-    places = _find_pictures(path, folder, listing, list(rows))
+    there = [
+        *listing.pictures,
+        *(p for each in listing.folders for p in list_folder(each).pictures),
+    ]
+    places = _find_pictures(path, folder, there, list(rows))
     values, pictures = {}, {}
     for part in sorted({part for _, part in rows.values()}):
         chosen = [file for file, (_, of) in rows.items() if of == part]
@@ -76,7 +80,8 @@ def read_table(folder: Path, listing: Listing) -> Source | None:
     remarks = [f"Labels were read from {path.name}, columns {file_column} and {label_column}."]
     if twice:
         remarks.append(f"{path.name} names {twice} of its pictures twice; once is enough.")
-    return Source("a table of files and labels", class_names, parts, tuple(remarks))
+    remarks.append(_say_unnamed(path, folder, there, set(places.values())))
+    return Source("a table of files and labels", class_names, parts, tuple(filter(None, remarks)))
 
 
 def find_tables(listing: Listing) -> list[tuple[Path, tuple[str, str, str]]]:
@@ -115,20 +120,19 @@ def _part_of(path: Path, row: dict[str, str], column: str) -> str:
 
 
 def _find_pictures(
-    table: Path, folder: Path, listing: Listing, files: list[str]
+    table: Path, folder: Path, there: list[Path], files: list[str]
 ) -> dict[str, Path]:
-    """Where each file is: beside the table, or in a folder beside it."""
-    there = {path.name: path for path in listing.pictures}
-    for each in listing.folders:
-        for path in list_folder(each).pictures:
-            there.setdefault(path.name, path)
-            there[f"{each.name}/{path.name}"] = path
+    """Where each file is among the pictures that are there, or deeper in the folder."""
+    by_name: dict[str, Path] = {}
+    for path in there:
+        by_name.setdefault(path.name, path)
+        by_name[path.relative_to(folder).as_posix()] = path
     places: dict[str, Path] = {}
     missing: list[str] = []
     for file in files:
         name = file.replace("\\", "/").removeprefix("./")
-        if name in there:
-            places[file] = there[name]
+        if name in by_name:
+            places[file] = by_name[name]
         elif ".." not in Path(name).parts and (folder / name).is_file():
             places[file] = folder / name
         else:
@@ -138,3 +142,12 @@ def _find_pictures(
             f"{table} names {len(missing)} files that are not there: {several(missing)}"
         )
     return places
+
+
+def _say_unnamed(table: Path, folder: Path, there: list[Path], named: set[Path]) -> str:
+    """A sentence about the pictures that are there and not in the table; empty without any."""
+    files = [path.relative_to(folder).as_posix() for path in there if path not in named]
+    if not files:
+        return ""
+    pictures = "1 picture is" if len(files) == 1 else f"{len(files)} pictures are"
+    return f"{pictures} not in {table.name} and left out: {several(files, 5)}."
