@@ -24,8 +24,8 @@ RESULTS = Path(__file__).resolve().parents[2] / "results" / "kill-resume.json"
 def child(out: Path, engine: str, epochs: int) -> None:
     """Begin a run in `out`, or resume the one that is there, to its end."""
     from lenet.engines import select_engine
-    from lenet.training.recipes import RECIPES
     from lenet.runs import create_run, finish_run, open_run
+    from lenet.training.recipes import RECIPES
 
     begun = list(out.glob("*/run.json"))  # a folder without one was killed before it was a run
     if begun:

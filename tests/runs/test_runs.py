@@ -26,10 +26,19 @@ from lenet.data.splits import Split
 from lenet.engines import select_engine
 from lenet.errors import CheckpointError, DataError, InputError, LenetError, RunError
 from lenet.networks import build_network
-from lenet.runs import folders, lifecycle, origin, records, states
+from lenet.runs import (
+    create_run,
+    extend_run,
+    finish_run,
+    folders,
+    lifecycle,
+    open_run,
+    origin,
+    records,
+    states,
+)
 from lenet.training.loop import train
 from lenet.training.recipes import Recipe
-from lenet.runs import create_run, extend_run, finish_run, open_run
 
 RECIPE = Recipe(
     "quick",

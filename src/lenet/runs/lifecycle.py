@@ -15,7 +15,6 @@ from lenet.data.preprocessing import Wish
 from lenet.engines import Engine, select_engine
 from lenet.errors import DataError, InputError, RunError
 from lenet.networks import build_network
-from lenet.training.changes import change_recipe, split_changes
 from lenet.runs.folders import (
     SETTINGS_FILE,
     STATE_FOLDER,
@@ -25,17 +24,18 @@ from lenet.runs.folders import (
     read_settings,
     remove_leftovers,
 )
-from lenet.training.history import Epoch, State
-from lenet.training.loop import says_stop, train
-from lenet.training.losses import Loss
 from lenet.runs.measuring import PARTS, list_metrics, measured
-from lenet.training.optimizers import BuildOptimizer
 from lenet.runs.origin import load_origin, name_source
-from lenet.training.recipes import Recipe, default_recipe, find_recipe
 from lenet.runs.records import write_best, write_history, write_plan, write_weights
 from lenet.runs.run import OWN, Run
 from lenet.runs.starts import keep_start, load_start, read_start
 from lenet.runs.states import read_state, write_state
+from lenet.training.changes import change_recipe, split_changes
+from lenet.training.history import Epoch, State
+from lenet.training.loop import says_stop, train
+from lenet.training.losses import Loss
+from lenet.training.optimizers import BuildOptimizer
+from lenet.training.recipes import Recipe, default_recipe, find_recipe
 
 
 def create_run(

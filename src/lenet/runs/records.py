@@ -15,8 +15,8 @@ from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
 from lenet.networks import LeNet, build_network
 from lenet.runs.folders import write_settings
-from lenet.training.history import Epoch, State
 from lenet.runs.run import OWN, Run
+from lenet.training.history import Epoch, State
 from lenet.trust import learn_trust
 
 HISTORY_FILE = "history.csv"

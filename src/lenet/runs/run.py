@@ -17,11 +17,11 @@ from lenet.engines import Engine
 from lenet.errors import RunError
 from lenet.evaluation import Evaluation
 from lenet.networks import LeNet, build_network
+from lenet.runs.starts import Start
 from lenet.training.changes import list_changes
 from lenet.training.diagnosis import Diagnosis, diagnose
 from lenet.training.history import State
 from lenet.training.recipes import RECIPES, Recipe, default_recipe
-from lenet.runs.starts import Start
 
 FLAGS = ("epochs", "batch_size", "learning_rate", "class_weights", "seed", "patience")
 """The recipe's fields that `lenet train` has a flag of its own for."""
