@@ -22,6 +22,14 @@ def test_parts_are_found_by_name_and_never_confused():
         splits.part("val")
 
 
+def test_a_line_says_what_is_in_them():
+    splits = Splits("toy", split(1300), split(2), split(1), ("a", "b"), "plain", "")
+    assert repr(splits) == (
+        "<Splits of toy: 1,300 train, 2 validation, 1 test images of 2 classes>"
+    )
+    assert repr(splits.train) == "<Split of 1,300 images of 1 classes>"
+
+
 @pytest.mark.parametrize("images", [np.zeros((3, 32, 32), np.uint8), np.zeros((3, 28, 28))])
 def test_images_must_be_ink(images):
     with pytest.raises(ShapeError, match="ink must be"):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from lenet import checkpoints
 from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from lenet.classifier import Classifier
 from lenet.data import datasets
 from lenet.data.distortions import Distortions
 from lenet.data.preprocessing import Preprocessing
@@ -131,6 +132,32 @@ def test_the_results_are_those_of_the_saved_weights(finished, engine):
     assert results["test_accuracy"] > 0.5
     best = finished.state.history[results["best_epoch"] - 1]
     assert results["validation_accuracy"] == best.validation_accuracy
+
+
+def test_a_run_shows_itself_predicts_and_is_saved(begun, finished, tmp_path):
+    assert repr(begun) == f"<Run {begun.folder}: 0 of 4 epochs>"
+    test = finished.evaluate("test")
+    assert test is finished.evaluation["test"]
+    assert repr(finished).endswith(f"finished, test accuracy {100 * test.accuracy:.2f} %>")
+    page = finished._repr_html_()
+    assert "data:image/png;base64," in page
+    assert f"{test.n_errors:,} of {test.n_images:,}" in page
+    assert "png" not in begun._repr_html_()
+    finished.save(tmp_path / "mine.safetensors")
+    assert sha256(finished.folder) == hashlib.sha256(
+        (tmp_path / "mine.safetensors").read_bytes()
+    ).hexdigest()
+    digit = 255 - np.pad(finished.splits.test.images[0], 30)
+    assert finished.predict(digit).top == Classifier.load(finished.folder).predict(digit).top
+
+
+def test_what_an_unfinished_run_cannot_say_is_an_error(begun):
+    with pytest.raises(RunError, match="is not finished"):
+        begun.evaluate()
+    with pytest.raises(DataError, match="split 'all' is unknown"):
+        begun.evaluate("all")
+    with pytest.raises(CheckpointError, match="holds no model.safetensors"):
+        begun.predict(np.zeros((9, 9), np.uint8))
 
 
 def test_the_weights_say_where_they_come_from(finished):

@@ -2,7 +2,7 @@
 
 import math
 
-from lenet.training.history import Epoch, find_gap, overfits
+from lenet.training.history import Epoch, State, find_gap, overfits
 
 
 def epoch(number=1, train=0.9, validation=0.9, loss=0.3) -> Epoch:
@@ -21,6 +21,11 @@ def test_without_validation_images_the_later_epoch_is_better():
     assert nothing.is_better(nothing)
     assert math.isnan(find_gap([nothing]))
     assert not overfits([nothing, nothing])
+
+
+def test_a_state_says_in_a_line_how_far_it_is():
+    some = (epoch(1, validation=0.5), epoch(2, validation=0.25))
+    assert repr(State(some, 1, {})) == "<State after epoch 2, best 1, validation accuracy 50.00%>"
 
 
 def test_overfitting_is_a_gap_and_a_validation_loss_that_has_risen():

@@ -70,9 +70,16 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     return styled
 
 
+class _ShownFigure(Figure):
+    """A figure that a notebook shows as it is written to files."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure of so many inches, without pyplot and its list of open figures."""
-    figure = Figure(figsize=(width, height), facecolor="white")
+    figure = _ShownFigure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

@@ -1,21 +1,28 @@
 """A training with a folder of its own: what it is made of, and what came of it."""
 
+import base64
 import dataclasses
 import itertools
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.answers import Prediction
+from lenet.checkpoints import load_checkpoint, save_checkpoint
+from lenet.classifier import Classifier
+from lenet.data.pictures import Picture
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
 from lenet.engines import Engine
-from lenet.errors import RunError
+from lenet.errors import DataError, RunError
 from lenet.evaluation import Evaluation
+from lenet.figures.text import percent
 from lenet.networks import LeNet, build_network
 from lenet.runs.starts import Start
 from lenet.training.changes import list_changes
@@ -30,7 +37,7 @@ OWN = ("loss", "optimizer")
 """What a run may have of its own that no file holds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A training with a folder of its own.
 
@@ -88,12 +95,105 @@ class Run:
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
     test_scores: NDArray[np.float32] | None = None
 
+    def _require_finished(self) -> None:
+        if self.state is None or not self.evaluation:
+            raise RunError(f"{self.folder} is not finished: finish_run returns it finished")
+
     @property
     def diagnosis(self) -> Diagnosis:
         """What the numbers say; RunError before `finish_run` has returned it."""
-        if self.state is None or not self.evaluation:
-            raise RunError(f"{self.folder} is not finished: finish_run returns it finished")
+        self._require_finished()
+        assert self.state is not None
         return diagnose(self.state.history, self.recipe, self.evaluation)
+
+    def evaluate(self, part: str = "test") -> Evaluation:
+        """How good the best weights are on ``train``, ``validation`` or ``test``.
+
+        Parameters
+        ----------
+        part : str
+
+        Returns
+        -------
+        evaluation : Evaluation
+
+        Raises
+        ------
+        DataError
+            When there is no such part, or no image in it.
+        RunError
+            When the run is not finished.
+        """
+        images = self.splits.part(part)
+        self._require_finished()
+        if not len(images):
+            raise DataError(f"{self.splits.name} has no {part} images to evaluate on")
+        return self.evaluation[part]
+
+    def predict(self, picture: Picture, *, top: int = 3) -> Prediction:
+        """What a picture shows, by the best weights so far.
+
+        Parameters
+        ----------
+        picture : path, bytes, open file, PIL.Image.Image or numpy array
+        top : int
+            As for `lenet.Classifier.predict`.
+
+        Returns
+        -------
+        prediction : Prediction
+
+        Raises
+        ------
+        CheckpointError
+            When no epoch has ended yet.
+        PictureError
+            When the picture cannot be read.
+        """
+        return Classifier.load(self.folder).predict(picture, top=top)
+
+    def save(self, path: str | Path) -> None:
+        """Write the best weights so far into a file of their own, preprocessing and names inside.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced if it exists; its folder must exist.
+
+        Raises
+        ------
+        CheckpointError
+            When no epoch has ended yet.
+        LenetError
+            When the file cannot be written.
+        """
+        save_checkpoint(path, load_checkpoint(self.folder))
+
+    def __repr__(self) -> str:
+        if self.results is None:
+            done = self.state.epoch if self.state is not None else 0
+            return f"<Run {self.folder}: {done} of {self.recipe.epochs} epochs>"
+        accuracy = percent(self.results["test_accuracy"])
+        return f"<Run {self.folder}: finished, test accuracy {accuracy}>"
+
+    def _repr_html_(self) -> str:
+        """Its curves and its numbers, for a notebook."""
+        from lenet.figures.curves import draw_curves
+        from lenet.figures.style import to_png
+
+        lines = [f"<p><code>{escape(str(self.folder))}</code></p>"]
+        if self.state is not None:
+            sentence = self.diagnosis.sentence if self.evaluation else ""
+            curves = to_png(draw_curves(self.state.history, self.state.best_epoch, sentence))
+            image = base64.b64encode(curves).decode()
+            lines.append(f'<img alt="loss and accuracy" src="data:image/png;base64,{image}">')
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{percent(e.accuracy)}</td>"
+            f"<td>{e.n_errors:,} of {e.n_images:,}</td></tr>"
+            for name, e in self.evaluation.items()
+        )
+        head = "<tr><th></th><th>accuracy</th><th>wrong</th></tr>"
+        return "".join([*lines, f"<table>{head}{rows}</table>" if rows else ""])
 
     @property
     def command(self) -> str | None:
