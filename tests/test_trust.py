@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from lenet.errors import InputError, ShapeError
+from lenet.checkpoints import load_checkpoint
+from lenet.data.datasets import load_dataset
+from lenet.data.digits import load_digits
+from lenet.data.drawn.strangers import draw_strangers
+from lenet.engines.in_numpy import NumpyNetwork, layers_of
+from lenet.errors import DataError, InputError, ShapeError
 from lenet.evaluation import softmax
+from lenet.trust import FEATURE_LAYERS as LAYERS
 from lenet.trust import (
     MAX_ROWS,
     N_FEATURES,
@@ -15,6 +21,7 @@ from lenet.trust import (
     fit_known,
     fit_temperature,
     fit_trust,
+    learn_trust,
     rejection_curve,
 )
 
@@ -172,3 +179,32 @@ def test_features_are_the_last_hidden_layers_side_by_side():
     features = features_of(activations)
     assert features.shape == (2, N_FEATURES)
     assert np.array_equal(features[0], np.repeat([0, 1, 2], [400, 120, 84]))
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_pretrained_weights_tell_digits_of_other_writers_from_strangers(name):
+    weights = load_checkpoint(name)
+    network, trust = NumpyNetwork(weights.model), weights.trust
+
+    def known(ink):
+        return trust.known(features_of(layers_of(network, ink, weights.preprocessing, LAYERS)))
+
+    digits = known(load_digits().images[::6])
+    strangers = known(draw_strangers(300, "0123456789", 12345))
+    assert (digits < trust.least_known).mean() < 0.1
+    assert (strangers < trust.least_known).mean() > 0.8
+    assert np.mean(digits[:, None] > strangers) > 0.97
+
+
+def test_a_network_without_held_out_images_cannot_be_judged():
+    splits = load_dataset("digits", validation=0)
+    weights = load_checkpoint("digits")
+    with pytest.raises(DataError, match="no validation part"):
+        learn_trust(weights.model, weights.preprocessing, splits)
+
+
+def test_trust_is_learnt_again_as_it_is_in_the_file():
+    weights = load_checkpoint("digits")
+    again = learn_trust(weights.model, weights.preprocessing, load_dataset("digits"))
+    assert again.to_dict() == pytest.approx(weights.trust.to_dict(), rel=0.01)
+    assert np.abs(again.rejection - weights.trust.rejection).max() < 0.01
