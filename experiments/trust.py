@@ -1,8 +1,9 @@
 """Fit how far to believe the published weights, store it in them, and measure what it is worth.
 
-`python experiments/trust.py` writes `results/trust.json` and each weight file anew. Letters come
-from the fonts that `fc-list` knows here, garments are Fashion-MNIST's prepared as pictures: nothing
-of that is learnt from. The test part is read after everything is fitted.
+`python experiments/trust.py` writes `results/trust.json` and each weight file anew; given names,
+only theirs. Letters come from the fonts that `fc-list` knows here, garments are Fashion-MNIST's
+prepared as pictures: nothing of that is learnt from. The test part is read after everything is
+fitted.
 """
 
 import argparse
@@ -41,7 +42,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=[*pretrained_weights()])
     arguments = parser.parse_args()
     fonts = readable_fonts()
-    rows = {}
+    target = ROOT / "results" / "trust.json"
+    rows = json.loads(target.read_text("utf-8"))["weights"] if target.exists() else {}
     for name in arguments.names:
         checkpoint = lenet.load_checkpoint(name)
         splits = lenet.load_dataset(checkpoint.metadata["data"]["name"])
@@ -55,15 +57,14 @@ def main() -> None:
         print(name, json.dumps(rows[name]), file=sys.stderr, flush=True)
     result = {
         "what": "how far to believe the published weights",
-        "command": " ".join(["python experiments/trust.py", *sys.argv[1:]]),
+        "command": "python experiments/trust.py",
         "machine": describe_machine(),
         "versions": list_versions(),
         "fonts": sorted({font.stem for font in fonts}),
         "letters": LETTERS,
         "weights": rows,
     }
-    text = json.dumps(result, indent=1) + "\n"
-    write_atomic(ROOT / "results" / "trust.json", text.encode())
+    write_atomic(target, (json.dumps(result, indent=1) + "\n").encode())
 
 
 def measure(
