@@ -110,7 +110,7 @@ CHINESE = {
 }
 """Words and phrases of the tables; `{}` stands for anything without a comma and is itself said."""
 OURS = {"lenet": "lenet train", "lenet-fuse": "lenet.fuse"}
-DATA = ("digits", "mnist", "fashion-mnist")
+DATA = ("digits", "mnist", "mnist+drawn", "fashion-mnist")
 
 
 def accuracy() -> list[list[str]]:

