@@ -22,7 +22,7 @@ def test_models_are_a_table_and_each_has_its_card(lenet_command):
     assert table.code == 0
     rows = {line.split()[0]: line.split() for line in table.out.splitlines() if "kB" in line}
     assert set(rows) == set(cards)
-    assert rows["mnist"][1:5] == ["mnist", "modern", "61,706", "99.48"]
+    assert rows["mnist"][1:5] == ["mnist+drawn", "modern", "61,706", "99.46"]
     assert "One handwritten digit" not in table.out
     assert lenet_command("models", "--json").json == cards
     assert "limits: One handwritten digit" in lenet_command("models", "mnist").out
