@@ -144,9 +144,10 @@ def test_a_run_shows_itself_predicts_and_is_saved(begun, finished, tmp_path):
     assert f"{test.n_errors:,} of {test.n_images:,}" in page
     assert "png" not in begun._repr_html_()
     finished.save(tmp_path / "mine.safetensors")
-    assert sha256(finished.folder) == hashlib.sha256(
-        (tmp_path / "mine.safetensors").read_bytes()
-    ).hexdigest()
+    assert (
+        sha256(finished.folder)
+        == hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    )
     digit = 255 - np.pad(finished.splits.test.images[0], 30)
     assert finished.predict(digit).top == Classifier.load(finished.folder).predict(digit).top
 
