@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
+from lenet.data.digits import enlarge
 from lenet.data.ink import to_ink
 from lenet.data.pictures import read_picture
 from lenet.data.preprocessing import PREPARATIONS
@@ -251,6 +252,16 @@ def test_a_tight_crop_is_no_reason_to_doubt():
     grey = np.asarray(drawing((320, 240), TWO, pen=30, at=(100, 60), extent=120))
     tight = grey[45:196, 85:200]
     assert to_ink(tight, "digit").doubts == ()
+
+
+def test_a_picture_of_eight_pixels_follows_the_recipe_of_scikit_learns_digits():
+    small = np.zeros((8, 8))
+    small[1:7, 3:5] = 16
+    small[1, 2:5] = 12
+    expected = enlarge(small[None])[0]
+    for grey in (255 - small * 15, small * 15):
+        assert difference(to_ink(grey.astype(np.uint8), "digit").ink, expected) < 2
+    assert names(to_ink(np.full((8, 8), 90, np.uint8), "digit")) == ["nothing-there"]
 
 
 # Garments and anything ----------------------------------------------------------------------------

@@ -327,3 +327,14 @@ def test_integers_that_are_0_or_1_are_a_mask(dtype):
     mask[5:25, 9:12] = 1
     np.testing.assert_array_equal(read_picture(mask), read_picture(mask.astype(bool)))
     assert read_picture(mask).max() == 255
+
+
+def test_colours_of_the_same_grey_are_told_apart():
+    picture = np.full((60, 80, 3), (60, 160, 60), np.uint8)
+    picture[20:40, 30:50] = (220, 80, 58)
+    assert np.ptp(np.asarray(Image.fromarray(picture).convert("L")).astype(int)) < 10
+    grey = read_picture(picture).astype(int)
+    assert abs(grey[30, 40] - grey[5, 5]) > 100
+    faint = np.full((60, 80, 3), (128, 130, 128), np.uint8)
+    faint[20:40, 30:50] = (130, 128, 130)
+    assert np.array_equal(read_picture(faint), np.asarray(Image.fromarray(faint).convert("L")))

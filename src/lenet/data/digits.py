@@ -11,8 +11,8 @@ from lenet.data.rendering import BOX_SIZE
 from lenet.data.splits import Split
 
 _FILE = "datasets/data/digits.csv.gz"
-_SMALL_SIZE = 8
-_SMALL_FULL = 16
+SMALL_SIZE = 8
+SMALL_FULL = 16
 _FINE = 8  # the ink's box is found to an eighth of a small pixel
 
 
@@ -29,7 +29,7 @@ def load_digits() -> Split:
     LeCun et al. 1998, Sec. III.A, for the recipe.
     """
     table = _read_table()
-    small = table[:, :-1].reshape(-1, _SMALL_SIZE, _SMALL_SIZE)
+    small = table[:, :-1].reshape(-1, SMALL_SIZE, SMALL_SIZE)
     return Split(enlarge(small), table[:, -1].astype(np.int64))
 
 
@@ -62,7 +62,7 @@ def enlarge(small: NDArray[np.float64]) -> NDArray[np.uint8]:
     ink : (N, 28, 28) uint8, paper = 0, full ink = 255
     """
     # The box: where a fine, smooth copy of the digit has at least half of full ink.
-    fine_positions = (np.arange(_SMALL_SIZE * _FINE) + 0.5) / _FINE - 0.5
+    fine_positions = (np.arange(SMALL_SIZE * _FINE) + 0.5) / _FINE - 0.5
     spread = _cubic_weights(fine_positions)
     fine = spread @ small @ spread.T  # (N, 64, 64)
     height = _extent(fine.max(axis=2)) / _FINE
@@ -70,19 +70,19 @@ def enlarge(small: NDArray[np.float64]) -> NDArray[np.uint8]:
     step = np.maximum(height, width) / BOX_SIZE  # (N,) small pixels per large pixel
 
     mass = small.sum(axis=(1, 2))
-    positions = np.arange(_SMALL_SIZE)
+    positions = np.arange(SMALL_SIZE)
     rows = small.sum(axis=2) @ positions / mass
     columns = small.sum(axis=1) @ positions / mass
     offsets = step[:, None] * (np.arange(INK_SIZE) - (INK_SIZE - 1) / 2)  # (N, 28)
     down = _cubic_weights(rows[:, None] + offsets)  # (N, 28, 8)
     across = _cubic_weights(columns[:, None] + offsets)
     large = down @ small @ across.transpose(0, 2, 1)
-    return np.clip(np.rint(large * (FULL_INK / _SMALL_FULL)), 0, FULL_INK).astype(np.uint8)
+    return np.clip(np.rint(large * (FULL_INK / SMALL_FULL)), 0, FULL_INK).astype(np.uint8)
 
 
 def _extent(peaks: NDArray[np.float64]) -> NDArray[np.intp]:
     """(N, 64) largest ink per row or column to (N,) distances from the first inked to the last."""
-    present = peaks >= _SMALL_FULL / 2
+    present = peaks >= SMALL_FULL / 2
     last = present.shape[1] - present[:, ::-1].argmax(axis=1)
     return np.asarray(last - present.argmax(axis=1))
 
@@ -94,7 +94,7 @@ def _cubic_weights(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     ----------
     Keys 1981, Cubic convolution interpolation for digital image processing, with a = −1/2.
     """
-    x = np.abs(positions[..., None] - np.arange(_SMALL_SIZE))
+    x = np.abs(positions[..., None] - np.arange(SMALL_SIZE))
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))

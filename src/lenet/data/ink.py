@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.data.digits import SMALL_FULL, SMALL_SIZE, enlarge
 from lenet.data.lines import remove_lines
 from lenet.data.morphology import (
     Box,
+    Mask,
     border_levels,
     box_of,
     find_pieces,
     sides_of,
+    stroke_width,
     touches_edge,
 )
 from lenet.data.objects import one_object
@@ -26,6 +29,7 @@ from lenet.data.rendering import BOX_SIZE, CENTRE, centre_of_mass, fit_frame, re
 from lenet.data.sheet import cut_to_sheet
 from lenet.errors import PictureError
 
+_STRONG = 0.75  # of the ink's level: a stroke's middle, not its grey edge
 _LOW_CONTRAST = 30  # grey levels between ink and paper
 # Fashion-MNIST's makers cut what is within 5 % of the corner.
 _GARMENT_CONTRAST = round(0.05 * 255)
@@ -159,6 +163,8 @@ def _digit(grey: NDArray[np.uint8]) -> Ink:
     """Sheet, paper, ink, lines, objects, and the digit drawn anew: in this order."""
     if (ready := _ready_digit(grey)) is not None:
         return Ink(ready, (), (0, 0, *grey.shape))
+    if (small := _small_digit(grey)) is not None:
+        return small
     work, factor = shrink(grey)
     work, (top, left, *_), is_cut = cut_to_sheet(work)
     signal, inverted = remove_paper(work)
@@ -171,7 +177,7 @@ def _digit(grey: NDArray[np.uint8]) -> Ink:
     doubts = {
         "low-contrast": level < _LOW_CONTRAST,
         "several-objects": several,
-        "touching-edge": _runs_out(box, digit.shape),
+        "touching-edge": _runs_out(box, digit & (signal > _STRONG * level)),
         "too-small": factor * max(sides_of(box)) < _SMALL,
     }
     notes = {"inverted": inverted, "cut-to-sheet": is_cut, "lines-removed": lined}
@@ -184,14 +190,34 @@ def _digit(grey: NDArray[np.uint8]) -> Ink:
     )
 
 
-def _runs_out(box: Box, shape: tuple[int, ...]) -> bool:
-    """Whether ink reaches the border as if it went on beyond it; a crop around it fits all of it.
+def _small_digit(grey: NDArray[np.uint8]) -> Ink | None:
+    """A picture of 8×8 by the recipe that enlarges scikit-learn's digits; else None."""
+    if grey.shape != (SMALL_SIZE, SMALL_SIZE):
+        return None
+    paper = float(np.median(border_levels(grey)))
+    inverted = bool(grey.mean() > paper)
+    strength = np.clip(grey - paper if inverted else paper - grey, 0, None)
+    level = float(strength.max())
+    if level < _LOW_CONTRAST:
+        return _nothing()
+    ink = enlarge(strength[None] * (SMALL_FULL / level))[0]
+    doubts, notes = _doubts({"too-small": True}), _notes({"inverted": inverted})
+    return Ink(ink, doubts, (0, 0, *grey.shape), notes)
+
+
+def _runs_out(box: Box, strong: Mask) -> bool:
+    """Whether a stroke goes on beyond the border: it is there as strong and as wide as elsewhere.
 
     Whoever cuts a digit out tightly leaves no margin above and below, or left and right.
     """
     top, left, bottom, right = box
-    tight = (top == 0 and bottom == shape[0]) or (left == 0 and right == shape[1])
-    return touches_edge(box, shape) and not tight
+    height, width = strong.shape
+    if not touches_edge(box, strong.shape):
+        return False
+    if (top == 0 and bottom == height) or (left == 0 and right == width):
+        return False
+    contact = border_levels(strong).sum()
+    return bool(contact >= 0.8 * stroke_width(strong[top:bottom, left:right]))
 
 
 def _ready_digit(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

@@ -18,6 +18,7 @@ from lenet.data.morphology import (
     dilated,
     draw_runs,
     find_pieces,
+    find_runs,
     sides_of,
     stroke_width,
     widest,
@@ -27,6 +28,7 @@ _LEAST_SIDE = 64  # pixels: in a smaller picture a stroke is as straight and thi
 _LEAST_LENGTH = 0.12  # of the picture's long side: shorter stretches are not looked at
 _WIDEST_LINE = 0.04  # of the picture's long side: what is wider is a stroke
 _SLENDER = 6  # a line is so many times longer than it is wide
+_FRAME = 3  # lines at least make a frame, or axes
 _NEAR = 4  # pixels: a line that ends so near to the border goes on beyond it
 _BEYOND = 0.05  # of its length: so far a line that is none of the strokes goes on at both ends
 _THIN, _FAINT = 0.6, 0.75  # of the strokes' width and strength: a line is thinner, or paler
@@ -89,10 +91,21 @@ def remove_lines(mask: Mask, signal: Levels) -> tuple[Mask, bool]:
     mask = _without(mask, signal, lines, _crosses_the_picture)
     for is_line in (_reaches_beyond, _lies_apart):
         for line in sorted(lines, key=lambda line: -line.length):
-            line = replace(line, mask=line.mask & mask)
-            if line.mask.any():
-                mask = _without(mask, signal, [line], is_line)
+            left = replace(line, mask=line.mask & mask)
+            if _is_outermost(line, box_of(mask)) and left.mask.any():
+                mask = _without(mask, signal, [left], is_line)
     return mask, mask is not before
+
+
+def _is_outermost(line: _Line, box: Box) -> bool:
+    """Whether nothing goes on beyond both ends of a line, or it lies below all else: a first look.
+
+    That a line is none of the strokes takes this and more.
+    """
+    top, left, bottom, right = box
+    start, stop = (left, right) if line.lies else (top, bottom)
+    ends = line.span[0] <= start + _NEAR and line.span[1] >= stop - _NEAR
+    return ends or (line.lies and line.box[2] >= bottom - _NEAR)
 
 
 def find_lines(mask: Mask) -> list[_Line]:
@@ -111,23 +124,28 @@ def find_lines(mask: Mask) -> list[_Line]:
 def _lying(mask: Mask, lies: bool) -> list[_Line]:
     """Stretches that lie; a tilt of a few degrees is bridged by the rows above and below."""
     long_side = max(mask.shape)
-    pieces = find_pieces(widest(mask.view(np.uint8), 3, 0).view(bool))
-    runs = pieces.stops - pieces.starts >= max(16, _LEAST_LENGTH * long_side)
-    if not runs.any():
+    rows, starts, stops = find_runs(widest(mask.view(np.uint8), 3, 0).view(bool))
+    long = stops - starts >= max(16, _LEAST_LENGTH * long_side)
+    if not long.any():
         return []
-    stretches = find_pieces(draw_runs(pieces, runs))
+    height, width = mask.shape
+    stretches = find_pieces(draw_runs((height, width), rows[long], starts[long], stops[long]))
     lines = []
-    for number in range(min(stretches.count, 64)):
-        stretch = stretches.mask(np.arange(stretches.count) == number) & mask
-        if not stretch.any():
-            continue
-        box = box_of(stretch)
+    boxes, areas = stretches.boxes, stretches.areas
+    wide = boxes[:, 3] - boxes[:, 1]
+    # Two rows belong to the tilt; a stroke is thicker than a line may be.
+    slim = areas < wide * (max(3, _WIDEST_LINE * long_side) + 2) * 2
+    for number in np.flatnonzero(slim & (wide > 0))[:64]:
+        stretch, (top, left, bottom, right) = stretches.cut(int(number))
+        stretch &= mask[top:bottom, left:right]
         columns = stretch.sum(0)
         # Where it runs into strokes it is wider.
         width = float(np.percentile(columns[columns > 0], 25))
-        length = box[3] - box[1]
-        if width <= max(3, _WIDEST_LINE * long_side) and length >= _SLENDER * width:
-            lines.append(_Line(_alone(stretch, width), box, width, lies))
+        if width <= max(3, _WIDEST_LINE * long_side) and right - left >= _SLENDER * width:
+            line = np.zeros_like(mask)
+            line[top:bottom, left:right] = _alone(stretch, width)
+            box = top, left, bottom, right
+            lines.append(_Line(line, box, width, lies))
     return lines
 
 
@@ -143,6 +161,8 @@ def _alone(stretch: Mask, width: float) -> Mask:
 
 def _without_frames(mask: Mask, lines: list[_Line]) -> Mask:
     """Without pieces that are made of lines and have another piece in their box."""
+    if len(lines) < _FRAME:
+        return mask
     pieces = find_pieces(mask)
     if pieces.count < 2:
         return mask
@@ -208,11 +228,15 @@ def _rest(mask: Mask, signal: Levels) -> _Rest | None:
     if not pieces.count:
         return None
     areas = pieces.areas
-    large = pieces.mask(areas > 0.1 * areas.max())
-    box = box_of(large)
-    if max(sides_of(box)) < _LEAST_REST * min(mask.shape):
+    large = areas > 0.1 * areas.max()
+    boxes = pieces.boxes[large]
+    top, left = (int(side) for side in boxes[:, :2].min(0))
+    bottom, right = (int(side) for side in boxes[:, 2:].max(0))
+    if max(bottom - top, right - left) < _LEAST_REST * min(mask.shape):
         return None
-    return _Rest(mask, box, stroke_width(large), float(np.percentile(signal[large], 70)))
+    part = pieces.mask(large)[top:bottom, left:right]
+    level = float(np.percentile(signal[top:bottom, left:right][part], 70))
+    return _Rest(mask, (top, left, bottom, right), stroke_width(part), level)
 
 
 def _covered(lines: list[_Line]) -> Mask:

@@ -7,10 +7,10 @@ from lenet.data.morphology import Mask, Pieces, find_pieces, stroke_width, touch
 
 _SPECK = 0.02  # of the largest piece's area: less is dirt
 _DOT = 1.75  # of the stroke's width: a shorter piece is a dot, and no digit has one
-_ADJACENT = 0.6  # of the stroke's width: what is so near belongs to the stroke, however short it is
+_ADJACENT = 0.3  # of the stroke's width: what is so near belongs to the stroke, however short it is
 _GAP = 0.17  # of the digit's size: what is farther apart is another object
 _BESIDE = 0.045  # of the digit's size: two upright pieces so far apart are two digits
-_UPRIGHT = 0.5  # of the digit's height: a piece so high stands beside it, and is not its bar
+_UPRIGHT = 0.65  # of the digit's height: a piece so high stands beside it, and is not its bar
 _AS_LARGE = 0.4  # of the digit's size: another object that large is worth a doubt
 _POINTS = 160  # of a piece's outline, from which distances are measured
 

@@ -21,6 +21,8 @@ from lenet.errors import PictureError
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000
+_LEAST_CONTRAST = 30  # grey levels: with less, colour is looked at
+_CONTRAST_SIDE = 100  # pixels of the copy in which it is measured
 MAX_SIDE = 2048
 """Larger pictures are halved, or more, while they are read."""
 
@@ -231,10 +233,28 @@ def _grey(image: Image.Image, name: str) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         image = _on_white(image.convert("RGBA"))
     factor = -(-max(image.size) // MAX_SIDE)
-    image = image.convert("L")
+    image = _one_channel(image)
     if factor > 1:
         image = image.reduce(factor)
     return np.array(image, np.uint8)
+
+
+def _one_channel(image: Image.Image) -> Image.Image:
+    """As bright as the eye sees it; but where that shows nothing, the channel that shows most.
+
+    Red on green of the same brightness is as clear to people as black on white.
+    """
+    grey = image.convert("L")
+    if image.mode in ("1", "L", "LA") or _contrast(grey) >= _LEAST_CONTRAST:
+        return grey
+    channels = image.convert("RGB").split()
+    clearest = max(channels, key=_contrast)
+    return clearest if _contrast(clearest) >= 2 * _LEAST_CONTRAST else grey
+
+
+def _contrast(grey: Image.Image) -> int:
+    """Levels between the darkest and the lightest of a small copy, single pixels averaged away."""
+    return int(np.ptp(np.asarray(grey.reduce(-(-max(grey.size) // _CONTRAST_SIDE)))))
 
 
 def _by_range(levels: NDArray[np.floating[Any]], name: str) -> NDArray[np.uint8]:

@@ -31,6 +31,7 @@ _LEAST_AREA = 0.06  # of the picture: a smaller sheet is a label, or part of wha
 _STRAIGHT = 0.86  # of its smallest rectangle: a sheet fills it; a circle fills 0.79
 _SQUARE = 0.97  # the same for what could be a bold 0, whose corners are round
 _HOLE = (0.15, 0.3)  # of a bold 0: between these only its corners tell
+_WHOLE = 0.97  # of the picture: what lies around such a sheet is a dark corner
 _AROUND = 0.7  # of its outline: paper is all around what is on it
 
 
@@ -84,6 +85,8 @@ def cut_to_sheet(work: Levels) -> tuple[Levels, Box, bool]:
     area = _innermost(_even_areas(coarse), coarse)
     # Ink that runs out of the picture takes no corner with it; what lies around a sheet does.
     if area is None or area.filled[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+        return whole
+    if area.filled.mean() > _WHOLE:
         return whole
     inside = _to_the_edge(work, area, factor)
     box = box_of(inside)
