@@ -8,7 +8,6 @@ Run ``python tests/field.py FOLDER``; ``--json NAME`` stores ``results/NAME.json
 import argparse
 import csv
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -111,10 +110,10 @@ def text_of(result, wrong):
     return "\n".join(lines)
 
 
-def store(name, result):
+def store(name, weights, result):
     """Write results/NAME.json with the command, the machine and the versions that made it."""
     made = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": f"python tests/field.py FOLDER --weights {weights} --json {name}",
         "machine": describe_machine(),
         "versions": list_versions(),
     }
@@ -134,7 +133,7 @@ def main():
     result = {"weights": arguments.weights, **summary(read)}
     print(text_of(result, [answer for answer in read if not is_right(answer)]))
     if arguments.json:
-        store(arguments.json, result)
+        store(arguments.json, arguments.weights, result)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ def _runs_out(box: Box, strong: Mask) -> bool:
     if (top == 0 and bottom == height) or (left == 0 and right == width):
         return False
     contact = border_levels(strong).sum()
-    return bool(contact >= 0.8 * stroke_width(strong[top:bottom, left:right]))
+    return bool(contact >= 1.2 * stroke_width(strong[top:bottom, left:right]))
 
 
 def _ready_digit(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
