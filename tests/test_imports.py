@@ -32,13 +32,15 @@ ORDER = (
     "figures",
     "runs",
     "report",
+    "progress",
+    "fitting",
     "export",
     "benchmark",
     "reproduction",
     "cli",
 )
 DOOR = {"__init__", "__main__"}  # opens every room; belongs to none
-MAY_PRINT = {"cli"}
+MAY_PRINT = {"cli", "progress"}
 PROGRAMS = {"benchmark/first_use", "benchmark/training_memory"}  # answer who started them
 MAY_WRITE = {
     "files",

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from lenet.estimator import LeNetClassifier as LeNetClassifier
     from lenet.evaluation import Evaluation as Evaluation
     from lenet.evaluation import evaluate as evaluate
+    from lenet.fitting import fit as fit
     from lenet.networks import LeNet as LeNet
     from lenet.networks import LeNet5 as LeNet5
     from lenet.networks import build_network as build_network
     from lenet.networks.summary import summarize as summarize
+    from lenet.runs import Run as Run
     from lenet.training.loop import train as train
     from lenet.training.recipes import Recipe as Recipe
     from lenet.training.recipes import default_recipe as default_recipe
@@ -43,11 +45,13 @@ _HOME_OF = {
     "Prediction": "answers",
     "Preprocessing": "data.preprocessing",
     "Recipe": "training.recipes",
+    "Run": "runs",
     "Split": "data.splits",
     "Splits": "data.splits",
     "build_network": "networks",
     "default_recipe": "training.recipes",
     "evaluate": "evaluation",
+    "fit": "fitting",
     "fuse": "engines",
     "load_checkpoint": "checkpoints",
     "load_dataset": "data.datasets",

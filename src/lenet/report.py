@@ -3,7 +3,7 @@
 import base64
 import html
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.checkpoints import load_checkpoint
-from lenet.data.preprocessing import Wish
 from lenet.data.splits import Split
-from lenet.engines import Engine
 from lenet.errors import InputError
 from lenet.evaluation import Evaluation
 from lenet.figures.curves import draw_curves
@@ -29,67 +27,9 @@ from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent, percents
 from lenet.files import write_atomic
 from lenet.networks.frame import LeNet
-from lenet.runs import create_run, finish_run
 from lenet.runs.run import Run
 from lenet.training.diagnosis import Diagnosis
 from lenet.training.history import Epoch
-from lenet.training.recipes import Recipe
-
-
-def train_run(
-    data: str | Path = "digits",
-    network: str | None = None,
-    recipe: Recipe | str | None = None,
-    *,
-    validation: int | float | None = None,
-    preparation: Wish = "auto",
-    skip_damaged: bool = False,
-    changes: Mapping[str, Any] | None = None,
-    weights: str | Path | None = None,
-    out: str | Path = "runs",
-    name: str | None = None,
-    engine: Engine | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-    on_step: Callable[[int], None] | None = None,
-    on_progress: Callable[[str], None] | None = None,
-) -> Run:
-    """Train in a new run folder and write its report: what `lenet train` does.
-
-    Parameters
-    ----------
-    data, network, recipe, validation, preparation, skip_damaged, changes, weights
-        As `lenet.runs.create_run`.
-    out, name, engine
-        As `lenet.runs.create_run`.
-    on_epoch, on_step, on_progress
-        As `lenet.runs.finish_run`.
-
-    Returns
-    -------
-    run : Run
-        Finished; its folder is ``run.folder``.
-
-    Raises
-    ------
-    LenetError
-        As those two and `write_report`.
-    """
-    run = create_run(
-        data,
-        network,
-        recipe,
-        validation=validation,
-        preparation=preparation,
-        skip_damaged=skip_damaged,
-        changes=changes,
-        weights=weights,
-        out=out,
-        name=name,
-        engine=engine,
-    )
-    run = finish_run(run, on_epoch, on_step, on_progress)
-    write_report(run)
-    return run
 
 
 def write_report(run: Run) -> Path:

@@ -6,8 +6,8 @@ from PIL import Image
 from lenet.benchmark import run, scope
 from lenet.benchmark.results import Benchmark, Speed
 from lenet.cli import measure, options
-from lenet.cli.progress import Progress
 from lenet.errors import InputError
+from lenet.progress import Progress
 from lenet.reproduction import ExperimentProgress
 
 

@@ -12,7 +12,8 @@ from lenet.cli.options import (
     completed,
     dataset_names,
 )
-from lenet.cli.output import say, show, show_json, show_table
+from lenet.cli.output import show, show_json, show_table
+from lenet.progress import say
 
 if TYPE_CHECKING:
     from lenet.data.preprocessing import Wish

@@ -16,9 +16,10 @@ from lenet.cli.options import (
     completed,
     dataset_names,
 )
-from lenet.cli.output import say, show, show_json, show_table
+from lenet.cli.output import show, show_json, show_table
 from lenet.errors import InputError
 from lenet.figures.text import percent, percents
+from lenet.progress import say
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lenet.cli.options import STUDIES, Json
-from lenet.cli.output import say, show, show_json, show_table
-from lenet.cli.progress import Progress, Stages
+from lenet.cli.output import show, show_json, show_table
 from lenet.figures.text import duration, percent
+from lenet.progress import Progress, Stages, say
 
 if TYPE_CHECKING:
     from lenet.reproduction import ExperimentProgress

@@ -8,22 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lenet.errors import LenetWarning
+from lenet.progress import printable, say
 
 
 def complain(message: str, code: int) -> int:
     """One line on stderr, whatever is in the message."""
     print(f"lenet: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
-
-
-def printable(text: str) -> str:
-    """A stranger's file name must not steer the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def say(message: str) -> None:
-    """Progress, or what is worth knowing: a line on stderr."""
-    print(printable(message), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

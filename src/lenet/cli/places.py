@@ -5,9 +5,9 @@ import importlib.util
 import os
 from pathlib import Path
 
-from lenet.cli.output import say
 from lenet.data.signatures import HEIF_READER
 from lenet.errors import InputError
+from lenet.progress import say
 
 STDIN = "-"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")

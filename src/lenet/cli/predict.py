@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from lenet.cli.options import Device, Json, Scorer, Weights
-from lenet.cli.output import complain, say, show, show_json
+from lenet.cli.output import complain, show, show_json
 from lenet.cli.places import STDIN, find_pictures
 from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
+from lenet.progress import say
 from lenet.threads import thread_count
 
 if TYPE_CHECKING:

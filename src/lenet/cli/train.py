@@ -21,15 +21,14 @@ from lenet.cli.options import (
     was_given,
 )
 from lenet.cli.output import complain, show, show_json
-from lenet.cli.progress import EpochTable, Progress
 from lenet.cli.settings import as_typed, read_amount, read_changes
 from lenet.errors import InputError
 from lenet.figures.text import duration, percent, percents
+from lenet.progress import Progress
 
 if TYPE_CHECKING:
     from lenet.data.preprocessing import Wish
     from lenet.runs.run import Run
-    from lenet.runs.starts import Start
 
 
 def train(
@@ -129,6 +128,7 @@ def train(
         progress.wait("loading torch")
         from lenet import runs
         from lenet.engines import select_engine
+        from lenet.fitting import follow
 
         progress.wait(f"reading {data if resume is None else resume}")
         if resume is not None:
@@ -166,7 +166,11 @@ def train(
                     name=name,
                     engine=select_engine(engine, device),
                 )
-        run = _finish(run, progress)
+        try:
+            run = follow(run, progress)
+        except KeyboardInterrupt:
+            command = f"lenet train --resume {shlex.quote(str(run.folder))}"
+            raise KeyboardInterrupt(f"go on with: {command}") from None
     if as_json:
         show_json(run.results)
     else:
@@ -196,47 +200,6 @@ def _refuse_other_settings(context: typer.Context, resume: Path) -> None:
             f"--resume keeps the settings of {resume}: leave out {', '.join(given)}, "
             f"or start a new run"
         )
-
-
-def _finish(run: "Run", progress: Progress) -> "Run":
-    """Train to the end, show how it goes, draw the figures."""
-    from lenet.runs import finish_run
-
-    progress.say(
-        f"{run.splits.name}: {len(run.splits.train):,} train, {len(run.splits.validation):,} "
-        f"validation, {len(run.splits.test):,} test images of {len(run.splits.class_names)} classes"
-    )
-    for remark in run.splits.remarks:
-        progress.say(remark)
-    progress.say(f"{run.network.name}, recipe {run.recipe.name}, seed {run.recipe.seed}")
-    if run.start is not None:
-        progress.say(_starting(run.start, run.splits.class_names))
-    progress.say(run.engine.notice)
-    progress.say(f"run folder {run.folder}")
-    done = run.state.epoch if run.state is not None else 0
-    if run.results is not None:
-        progress.say("the run was finished before")
-    elif done:
-        progress.say(f"going on after epoch {done}")
-    table = EpochTable(progress, run.recipe.epochs, done, len(run.splits.train))
-    try:
-        run = finish_run(run, table.on_epoch, table.on_step, table.on_progress)
-        progress.wait("drawing the report")
-        from lenet.report import write_report
-
-        write_report(run)
-    except KeyboardInterrupt:
-        resume = f"lenet train --resume {shlex.quote(str(run.folder))}"
-        raise KeyboardInterrupt(f"go on with: {resume}") from None
-    return run
-
-
-def _starting(start: "Start", class_names: tuple[str, ...]) -> str:
-    """From which weights, and whether of the output layer too."""
-    kept = start.checkpoint.class_names == class_names
-    return (
-        f"starting from {start.source}, {'output layer included' if kept else 'new output layer'}"
-    )
 
 
 def _show_run(run: "Run", seconds: float) -> None:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from lenet.cli import progress as room
-from lenet.cli.progress import EpochTable, Pace, Progress, Stages
+from lenet import progress as room
+from lenet.progress import EpochTable, Pace, Progress, Stages
 from lenet.training.history import Epoch
 
 HEADINGS = ["epoch", "loss", "train %", "val loss", "val %", "images/s", "left"]

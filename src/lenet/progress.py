@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lenet.cli.output import printable, say
 from lenet.figures.text import clock
 
 if TYPE_CHECKING:
@@ -26,16 +25,35 @@ _SHORTEST_BAR, _LONGEST_BAR = 10, 40
 _GAP = "  "
 
 
+def printable(text: str) -> str:
+    """A stranger's file name must not steer the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def say(message: str) -> None:
+    """Progress, or what is worth knowing: a line on stderr."""
+    print(printable(message), file=sys.stderr, flush=True)
+
+
 class Progress:
     """Lines on stderr. On a terminal the last one is overwritten: what is waited for now.
 
-    As a context manager it removes that line at the end.
+    In a notebook they are part of the output, and the last one is overwritten too. As a context
+    manager it removes that line at the end.
+
+    Parameters
+    ----------
+    silent : bool
+        Show nothing at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         self._began = time.perf_counter()
-        self._stream = sys.stderr
-        self.moves = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._silent = silent
+        notebook = type(sys.stdout).__module__.startswith("ipykernel.")
+        self._stream = sys.stdout if notebook else sys.stderr
+        terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.moves = (terminal or notebook) and not silent
         self._drawn = 0  # cells of the line that moves
 
     def __enter__(self) -> "Progress":
@@ -61,6 +79,8 @@ class Progress:
 
     def say(self, message: str) -> None:
         """A line that stays."""
+        if self._silent:
+            return
         self._draw("")
         lines = [message]
         if self.moves:  # in a file a line is a line, whatever its length
@@ -68,14 +88,14 @@ class Progress:
                 message, max(self.width, 1), break_long_words=False, break_on_hyphens=False
             )
         for line in lines:
-            say(line)
+            print(printable(line), file=self._stream, flush=True)
 
     def wait(self, what: str) -> None:
         """Name what is waited for from now on."""
         if self.moves:
             self._draw(f"{what} …")
         else:
-            say(what)
+            self.say(what)
 
     def bar(self, head: str, share: float, tail: str) -> None:
         """Draw how much of something is done, 0 … 1, as wide as there is room for."""
