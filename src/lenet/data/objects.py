@@ -48,10 +48,10 @@ def one_object(mask: Mask) -> tuple[Mask, bool]:
     stroke = stroke_width(pieces.mask(np.arange(pieces.count) == main))
     outlines = {piece: _outline(pieces, piece) for piece in (main, *others)}
     chosen, refused = [main], []
-    while others:
-        gaps = [min(_gap(outlines[piece], outlines[own]) for own in chosen) for piece in others]
-        nearest = int(np.argmin(gaps))
-        gap, piece = gaps[nearest], others.pop(nearest)
+    gaps = {piece: _gap(outlines[piece], outlines[main]) for piece in others}
+    while gaps:
+        piece = min(gaps, key=lambda other: gaps[other])
+        gap = gaps.pop(piece)
         box = _union(boxes[chosen])
         size = max(box[2] - box[0], box[3] - box[1])
         long = max(boxes[piece][2] - boxes[piece][0], boxes[piece][3] - boxes[piece][1])
@@ -61,6 +61,8 @@ def one_object(mask: Mask) -> tuple[Mask, bool]:
             refused.append((piece, max(long, size), size))
         elif long >= _DOT * stroke or gap <= _ADJACENT * stroke:
             chosen.append(piece)
+            for other in gaps:
+                gaps[other] = min(gaps[other], _gap(outlines[other], outlines[piece]))
     several = any(
         long > _AS_LARGE * size and weights[piece] > 0.04 * areas[main]
         for piece, long, size in refused
