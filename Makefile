@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --constraint constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: train test check lint bench tables clean
+.PHONY: train test check lint bench tables images clean
 
 train: .venv/.installed
 	$(BIN)/lenet train
@@ -25,11 +25,14 @@ lint: .venv/.installed-for-tests
 bench: .venv/.installed-for-tests
 	$(BIN)/lenet bench
 
-# The tables and the roofline of the documentation, from results/*.json; the map, from the source.
+# The tables of the documentation, from results/*.json; the map, from the source.
 tables: .venv/.installed
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/map.py
-	$(BIN)/python docs/roofline.py
+
+# The pictures of the documentation, from results/ and the weights.
+images: .venv/.installed
+	$(BIN)/python docs/images.py
 
 .venv/.installed: $(SETUP)
 	@echo "Installing lenet into .venv; this takes a minute or two."

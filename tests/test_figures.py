@@ -1,6 +1,7 @@
 """figures/: what a figure says, and that it never fails on strange names and sizes."""
 
 import io
+import itertools
 import math
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -32,7 +35,7 @@ from lenet.figures.evaluation import (
     draw_prepared,
 )
 from lenet.figures.networks import draw_explanation, draw_filters
-from lenet.figures.style import text_on, to_png
+from lenet.figures.style import spread, text_on, to_png
 from lenet.figures.text import cautious_percent, clock, duration, percent, percents, short
 from lenet.networks import NETWORKS, build_network
 from lenet.networks.initialization import initialize
@@ -210,6 +213,31 @@ class TestConfusion:
         result = some_evaluation(10, names=STRANGE)
         assert "$5 bill$" in texts(draw_confusion(result))
         pixels(draw_confusion(result))
+
+
+class TestSpread:
+    """Where the names of lines go."""
+
+    @given(
+        st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 20)), min_size=1, max_size=6).map(
+            sorted
+        )
+    )
+    def test_none_lies_on_another(self, texts):
+        wanted, heights = zip(*texts, strict=True)
+        places = spread(wanted, heights, -50)
+        assert places[0] - heights[0] / 2 >= -50
+        for (a, h), (b, k) in itertools.pairwise(zip(places, heights, strict=True)):
+            assert b - a >= (h + k) / 2 - 1e-6
+
+    def test_where_there_is_room_each_stands_where_it_should(self):
+        assert spread([1, 5, 9], [2, 2, 2], 0) == [1, 5, 9]
+
+    def test_of_two_that_meet_each_gives_way_as_far(self):
+        assert spread([4, 5, 20], [3, 3, 3], 0) == [3, 6, 20]
+
+    def test_what_would_lie_below_the_axis_is_lifted_and_the_others_with_it(self):
+        assert spread([0.2, 0.4], [2, 4], 0) == [1, 4]
 
 
 def test_numbers_can_be_read_on_every_colour():

@@ -1,5 +1,7 @@
 """Figures of made-up results: smoke tests, but for what is drawn from which number."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,17 @@ def test_the_curves_are_the_means(made_up):
     assert axes.lines[1].get_ydata().tolist() == [1.0, 1.0]
 
 
+def test_no_name_of_a_line_lies_on_another_or_on_the_curves(made_up):
+    figure = figures.draw_passes(made_up([0.94, 0.96], [3.0, 1.2]))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
+    assert len(boxes) == 3  # all of them end at nearly the same height
+    assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))
+    assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
+    assert all(box.x1 < figure.bbox.x1 for box in boxes)
+
+
 def test_sizes_are_drawn_from_small_to_large(made_up):
     results = [made_up([1.0, 1.0]), made_up([2.0, 2.0], patterns=15_000)]
     (axes,) = figures.draw_sizes(results).axes
@@ -62,7 +75,9 @@ def test_no_mistake_is_an_empty_page(twelve):
 def test_of_too_many_mistakes_the_first_are_shown():
     n = 250
     test = Split(np.zeros((n, 28, 28), np.uint8), np.zeros(n, np.int64))
-    (axes,) = figures.draw_mistakes(test, np.tile(np.arange(10.0), (n, 1))).axes
-    said = [text.get_text() for text in axes.texts]
-    assert said.count("0→9") == 200
-    assert said[-1] == "the first 200 of 250"
+    figure = figures.draw_mistakes(test, np.tile(np.arange(10.0), (n, 1)))
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["0→9"] * 200
+    heading, below = (text.get_text() for text in figure.texts)
+    assert "250 of 250" in heading
+    assert "The first 200" in below

@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lenet.benchmark.results import Benchmark, Speed
-from lenet.figures.style import BEST, MUTED, TRAIN, new_figure, styled
+from lenet.figures.style import BEST, MUTED, TRAIN, heading, new_figure, styled
 
-_COLUMNS = 3
-_WIDTH, _HEIGHT = 4.6, 2.1  # inches of a panel
+_COLUMNS = 2
+_WIDTH, _HEIGHT = 4.0, 2.0  # inches of a panel
+_HEADING = 1.2  # inches, with what is to be said of the machine
 
 
 @styled
@@ -18,17 +19,20 @@ def draw_speeds(benchmark: Benchmark) -> Figure:
     contests = benchmark.contests()
     columns = min(_COLUMNS, len(contests))
     lines = -(-len(contests) // columns)
-    figure = new_figure(_HEIGHT * lines + 0.5, _WIDTH * columns)
-    figure.set_layout_engine("constrained")
+    threads = f"{benchmark.threads} thread{'s' * (benchmark.threads > 1)}"
+    about = [f"{benchmark.machine}, {threads}", *benchmark.remarks()]
+    height = _HEIGHT * lines + _HEADING
+    figure = new_figure(height, _WIDTH * columns)
+    top = heading(
+        figure, "Images per second", " ".join(f"{one[0].upper()}{one[1:]}." for one in about)
+    )
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - top))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel in panels[len(contests) :]:
         panel.set_axis_off()
     for panel, (contest, speeds) in zip(panels, contests.items(), strict=False):
         _draw_contest(panel, speeds)
-        panel.set_title(str(contest), fontsize=9)
-    title = f"images per second · {benchmark.machine} · {benchmark.threads} thread"
-    title += "s" * (benchmark.threads > 1)
-    figure.suptitle("\n".join([title, *benchmark.remarks()]), fontsize=10)
+        panel.set_title(str(contest), weight="bold")
     return figure
 
 
@@ -45,7 +49,7 @@ def _draw_contest(axes: Axes, speeds: Sequence[Speed]) -> None:
         [row.who for row in rows], medians, color=colours, xerr=quartiles, ecolor=MUTED
     )
     axes.bar_label(bars, [f" {speed:,.0f}" for speed in medians], fontsize=8)
-    axes.set_xlim(0, 1.3 * max(medians))
+    axes.set_xlim(0, 1.3 * max(row.high for row in rows))
     axes.set_xticks([])
     axes.tick_params(labelsize=8)
     axes.spines["bottom"].set_visible(False)

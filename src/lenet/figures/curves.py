@@ -9,11 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from lenet.figures.style import (
     BEST,
-    MUTED,
     PERCENT,
     TRAIN,
     VALIDATION,
     heading,
+    name_ends,
     new_figure,
     styled,
 )
@@ -85,7 +85,9 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int, sentence: str = "") -
         else:
             axes.set_ylim(bottom=0)
             gap = ""
-        _name_ends(axes, ends, gap)
+        if gap:
+            ends.append((min(y for y, _, _ in ends) - 1e-9, gap, BEST))
+        name_ends(axes, ends)
         axes.annotate(
             "best",
             (best_epoch, 1),
@@ -97,36 +99,6 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int, sentence: str = "") -
             size=8.5,
         )
     return figure
-
-
-def _name_ends(axes: Axes, ends: list[tuple[float, str, str]], gap: str) -> None:
-    """Write each line's name at its end, apart from one another; below them what parts them."""
-    low, high = axes.get_ylim()
-    line = 0.085 * (high - low)  # of text
-    ends = sorted(ends)
-    if len(ends) > 1:
-        overlap = max(0.0, line - (ends[1][0] - ends[0][0])) / 2
-        ends = [(ends[0][0] - overlap, *ends[0][1:]), (ends[1][0] + overlap, *ends[1][1:])]
-    names = [(y, part, MUTED if part == "train" else colour) for y, part, colour in ends]
-    least = low + line / 2  # the words of the x axis begin there
-    if gap:
-        names.insert(0, (names[0][0] - 1.5 * line, gap, BEST))
-        least += line / 2
-    for wanted, name, colour in names:
-        y = max(wanted, least)
-        least = y + (1.5 if name == gap else 1) * line
-        axes.annotate(
-            name,
-            (1, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            size=9,
-            weight="bold",
-            color=colour,
-            annotation_clip=False,
-        )
 
 
 def _shade_gap(axes: Axes, epochs: list[int], history: Sequence[Epoch]) -> str:

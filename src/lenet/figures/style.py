@@ -2,6 +2,8 @@
 
 import functools
 import io
+import itertools
+import statistics
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
@@ -103,6 +105,72 @@ def heading(figure: Figure, title: str, subtitle: str = "") -> float:
         0.02, 1 - 0.41 / inches, "\n".join(lines), size=8.8, color=MUTED, va="top", linespacing=1.4
     )
     return (0.5 + 0.18 * len(lines)) / inches
+
+
+def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Write the name of each line in its colour beside its end, on the right, none over another.
+
+    Parameters
+    ----------
+    axes : Axes
+        Its place and its limits are final.
+    ends : sequence of (float, str, str)
+        How high a line ends, what it is called, its colour.
+    """
+    low, high = axes.get_ylim()
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes are drawn on a figure"
+    point = (high - low) / (72 * axes.get_position().height * figure.get_figheight())
+    ends = sorted(ends, key=lambda end: end[0])
+    heights = [point * (14 + 11 * name.count("\n")) for _, name, _ in ends]
+    places = spread([y for y, _, _ in ends], heights, low)
+    for y, (_, name, colour) in zip(places, ends, strict=True):
+        axes.annotate(
+            name,
+            (1, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            size=9,
+            weight="bold",
+            color=MUTED if colour == TRAIN else colour,  # words need more contrast than lines
+            annotation_clip=False,
+        )
+
+
+def spread(wanted: Sequence[float], heights: Sequence[float], low: float) -> list[float]:
+    """Where texts go, so that each is as near to its place as the others let it be.
+
+    Parameters
+    ----------
+    wanted : sequence of float
+        Their middles, ascending.
+    heights : sequence of float
+    low : float
+        What none may reach below.
+
+    Returns
+    -------
+    places : list of float
+        Their middles: of all that are far enough apart, those with the least squared distances.
+
+    References
+    ----------
+    Barlow et al. 1972, *Statistical Inference under Order Restrictions*: the max-min formula.
+    """
+    apart = [(a + b) / 2 for a, b in itertools.pairwise(heights)]
+    offsets = list(itertools.accumulate(apart, initial=0.0))
+    free = [y - offset for y, offset in zip(wanted, offsets, strict=True)]
+    least = low + heights[0] / 2
+    places = []
+    for i, offset in enumerate(offsets):
+        means = [
+            min(statistics.fmean(free[first:last]) for last in range(i + 1, len(free) + 1))
+            for first in range(i + 1)
+        ]
+        places.append(max(least, *means) + offset)
+    return places
 
 
 def draw_picture(
