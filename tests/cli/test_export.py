@@ -30,6 +30,19 @@ def test_article_writes_what_the_articles_class_loads(lenet_command, tmp_path, t
         assert torch.equal(theirs(images), load_checkpoint(tutorial).network(images))
 
 
+def test_a_scaled_input_goes_into_the_weights(lenet_command, tmp_path):
+    """The article's class is given plain pixels, so it must not need to know the scale."""
+    scaled = Preprocessing("digit", scale=3.0, offset=-0.5)
+    network = build_network("tutorial", 3)
+    save_checkpoint(tmp_path / "own.safetensors", Checkpoint(network, scaled, ("a", "b", "c")))
+    lenet_command("export", "article", tmp_path / "own.safetensors", "-o", tmp_path / "model.pth")
+    theirs = LeNet5(3)
+    theirs.load_state_dict(torch.load(tmp_path / "model.pth", weights_only=True))
+    pixels = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(pixels), network.eval()(pixels * 3.0 - 0.5))
+
+
 def test_article_refuses_another_network(lenet_command, tmp_path):
     result = lenet_command("export", "article", "mnist", "-o", tmp_path / "model.pth")
     assert result.code == 2

@@ -49,7 +49,7 @@ def export_article(weights: Weights, out: Out = Path("model.pth")) -> None:
 
 @app.command("onnx")
 def export_onnx(weights: Weights, out: Out = Path("model.onnx")) -> None:
-    """An ONNX graph: images (N, 1, 32, 32) to scores; tried in ONNX Runtime where that is here."""
+    """An ONNX graph: images (N, 1, 32, 32), 0 paper, 1 ink, to scores; tried in ONNX Runtime."""
     from lenet.export.onnx import check_onnx, onnx_model
 
     def checked(network: "LeNet") -> bytes:
@@ -104,7 +104,9 @@ def export_safetensors(
 
 def _write(weights: str, out: Path, export: "Callable[[LeNet], bytes]") -> None:
     from lenet.checkpoints import load_checkpoint
+    from lenet.export.inputs import take_pixels
     from lenet.files import write_atomic
 
-    write_atomic(out, export(load_checkpoint(weights).network))
+    checkpoint = load_checkpoint(weights)
+    write_atomic(out, export(take_pixels(checkpoint.network, checkpoint.preprocessing)))
     show(str(out))
