@@ -264,6 +264,17 @@ def test_a_picture_of_eight_pixels_follows_the_recipe_of_scikit_learns_digits():
     assert names(to_ink(np.full((8, 8), 90, np.uint8), "digit")) == ["nothing-there"]
 
 
+@pytest.mark.parametrize("side", [64, 97, 400])
+@pytest.mark.parametrize("kernel", ["NEAREST", "BILINEAR", "BICUBIC", "LANCZOS"])
+def test_a_picture_of_eight_pixels_is_known_however_it_was_enlarged(side, kernel):
+    small = np.full((8, 8), 240, np.uint8)
+    small[1:7, 3:5], small[1, 2:5], small[6, 2:6] = 20, 90, 60
+    image = Image.fromarray(small).resize((side, side), Image.Resampling[kernel])
+    seen = to_ink(np.asarray(image), "digit")
+    assert difference(seen.ink, to_ink(small, "digit").ink) < 3
+    assert names(seen) == ["too-small"]
+
+
 # Garments and anything ----------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lenet.data.digits import SMALL_FULL, SMALL_SIZE, enlarge
 from lenet.data.lines import remove_lines
@@ -33,6 +34,15 @@ _STRONG = 0.75  # of the ink's level: a stroke's middle, not its grey edge
 _LOW_CONTRAST = 30  # grey levels between ink and paper
 # Fashion-MNIST's makers cut what is within 5 % of the corner.
 _GARMENT_CONTRAST = round(0.05 * 255)
+
+# How programs enlarge, and by how much of the contrast an enlarged picture may differ: JPEG's loss.
+_ENLARGEMENTS = (
+    Image.Resampling.NEAREST,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+_SAME_PIXELS = 0.03
 
 _SMALL = 14  # pixels of the picture: less than the box it is to fill, by a third
 
@@ -191,18 +201,49 @@ def _digit(grey: NDArray[np.uint8]) -> Ink:
 
 
 def _small_digit(grey: NDArray[np.uint8]) -> Ink | None:
-    """A picture of 8×8 by the recipe that enlarges scikit-learn's digits; else None."""
-    if grey.shape != (SMALL_SIZE, SMALL_SIZE):
+    """A picture of 8×8, or made from one, by the recipe of scikit-learn's digits; else None."""
+    small = _small_pixels(grey)
+    if small is None:
         return None
-    paper = float(np.median(border_levels(grey)))
-    inverted = bool(grey.mean() > paper)
-    strength = np.clip(grey - paper if inverted else paper - grey, 0, None)
+    paper = float(np.median(border_levels(small)))
+    inverted = bool(small.mean() > paper)
+    strength = np.clip(small - paper if inverted else paper - small, 0, None)
     level = float(strength.max())
     if level < _LOW_CONTRAST:
         return _nothing()
     ink = enlarge(strength[None] * (SMALL_FULL / level))[0]
     doubts, notes = _doubts({"too-small": True}), _notes({"inverted": inverted})
     return Ink(ink, doubts, (0, 0, *grey.shape), notes)
+
+
+def _small_pixels(grey: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """The 8×8 pixels that a square picture was enlarged from, whatever the program; else None.
+
+    They are still in the middles of its tiles, and all between follows from them. A picture of
+    anything else has edges between, by which it differs from them three times as much or more.
+    """
+    small = _sampled(grey, SMALL_SIZE)
+    if grey.shape == small.shape:
+        return small
+    if grey.shape[0] != grey.shape[1] or min(grey.shape) < 2 * SMALL_SIZE or not np.ptp(small):
+        return None
+    fine = _sampled(grey, 4 * SMALL_SIZE)
+    image = Image.fromarray(small)
+    difference = min(
+        float(np.std(np.clip(np.array(image.resize(fine.shape, kernel)), 0, 255) - fine))
+        for kernel in _ENLARGEMENTS
+    )
+    return small if difference < _SAME_PIXELS * np.ptp(small) else None
+
+
+def _sampled(grey: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """The grey in the middles of so many by so many tiles."""
+    height, width = grey.shape
+    middles = (width / side, 0, 0, 0, height / side, 0)
+    sampled = Image.fromarray(grey).transform(
+        (side, side), Image.Transform.AFFINE, middles, Image.Resampling.BILINEAR
+    )
+    return np.array(sampled, np.float32)
 
 
 def _runs_out(box: Box, strong: Mask) -> bool:
