@@ -11,6 +11,8 @@ DIRECTION = ROOT / "docs" / "decisions" / "0005-one-direction.md"
 MARKED = re.compile(r"(<!-- map -->\n).*?(<!-- end -->)", re.DOTALL)
 COLUMN = 24
 NOT_PYTHON = {
+    "locale/": "What the program says, in other languages.",
+    "locale/zh.json": "In Chinese: each English sentence, its holes numbered, and its translation.",
     "networks/rbf_bitmaps.json": "The 7×12 characters of Fig. 3, as the output's fixed weights.",
     "report.css": "How the report looks.",
     "py.typed": "Says to type checkers that the package is annotated.",

@@ -21,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ("LENET_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, share)
     os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ["LC_ALL"] = "C.UTF-8"  # the program answers in English, wherever it is tested
 
 
 def _splits(name: str):
@@ -63,7 +64,7 @@ class Result(NamedTuple):
 @pytest.fixture(scope="session")
 def lenet_command():
     """`lenet_command("train", "--epochs", 2)` runs the command line in this process."""
-    from lenet import cli
+    from lenet import cli, language
 
     def run(*arguments):
         out, err = io.StringIO(), io.StringIO()
@@ -73,6 +74,7 @@ def lenet_command():
             pytest.raises(SystemExit) as left,
         ):
             cli.main([str(argument) for argument in arguments])
+        language.speak("en")
         return Result(left.value.code or 0, out.getvalue(), err.getvalue())
 
     return run

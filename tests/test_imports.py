@@ -14,6 +14,7 @@ import lenet
 PACKAGE = Path(lenet.__file__).parent
 ORDER = (
     "errors",
+    "language",
     "files",
     "machine",
     "threads",

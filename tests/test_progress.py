@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from lenet import language
 from lenet import progress as room
+from lenet.figures.text import cells, wrap
 from lenet.progress import EpochTable, Pace, Progress, Stages
 from lenet.training.history import Epoch
 
@@ -184,11 +186,38 @@ def test_what_was_not_measured_is_a_dash_and_what_is_huge_stays_short(monkeypatc
 
 
 def test_wide_characters_take_two_columns(monkeypatch):
-    stream = terminal(monkeypatch, 12)
-    Progress().wait("reading 螺栓螺母")
+    stream, progress = terminal(monkeypatch, 12), Progress()
+    progress.wait("reading 螺栓螺母")
     assert stream.seen[-1] == "reading 螺"
-    Progress().say("读取 螺栓螺母")
-    assert "读取 螺栓螺母" in "".join(stream.screen)
+    progress.say("读取 螺栓螺母")
+    assert [line.rstrip() for line in stream.screen] == ["读取 螺栓螺", "母", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("short", ["short"]),
+        ("one two three", ["one two", "three"]),
+        ("  two blanks", ["  two", "blanks"]),
+        ("unbreakable-word", ["unbreakable-word"]),
+        ("准确率很好，轮次少。", ["准确率很", "好，轮次", "少。"]),
+        ("用 lenet，好", ["用 lenet，", "好"]),
+    ],
+)
+def test_lines_break_at_blanks_and_beside_chinese_characters(text, lines):
+    assert wrap(text, 10) == lines
+
+
+def test_chinese_headings_stand_above_their_columns(monkeypatch, clock):
+    language.speak("zh")
+    stream = terminal(monkeypatch, 80)
+    train(clock)
+    language.speak("en")
+    table = [line for line in stream.screen if "损失" in line or "/12" in line]
+    assert [cells(line.rstrip()) for line in table] == [cells(table[0].rstrip())] * 13
+    assert max(cells(line.rstrip()) for line in stream.screen) < 80
+    assert any("剩余" in line and "第 3/12 轮" in line for line in stream.seen)
 
 
 def test_nothing_stays_of_the_line_that_moves(monkeypatch):

@@ -135,7 +135,7 @@ def test_a_run_alone_gives_the_figures_and_the_page(tmp_path, monkeypatch):
     assert all(len(shown.split()) > 5 for shown in found.descriptions)
     assert f"{100 * run.results['test_accuracy']:.2f} %" in found.text
     for fact in (
-        "tutorial on digits",
+        "tutorial trained on digits",
         "61,706 parameters",
         str(run.folder),
         run.splits.sha256[:16],

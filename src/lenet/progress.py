@@ -4,15 +4,14 @@ import contextlib
 import math
 import os
 import sys
-import textwrap
 import time
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lenet.figures.text import clock
+from lenet.figures.text import cells, clock, wrap
+from lenet.language import translate
 
 if TYPE_CHECKING:
     from lenet.training.history import Epoch
@@ -32,7 +31,7 @@ def printable(text: str) -> str:
 
 def say(message: str) -> None:
     """Progress, or what is worth knowing: a line on stderr."""
-    print(printable(message), file=sys.stderr, flush=True)
+    print(printable(translate(message)), file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -82,28 +81,25 @@ class Progress:
         if self._silent:
             return
         self._draw("")
-        lines = [message]
-        if self.moves:  # in a file a line is a line, whatever its length
-            lines = textwrap.wrap(
-                message, max(self.width, 1), break_long_words=False, break_on_hyphens=False
-            )
-        for line in lines:
+        message = translate(message)
+        # In a file a line is a line, whatever its length.
+        for line in wrap(message, self.width) if self.moves else [message]:
             print(printable(line), file=self._stream, flush=True)
 
     def wait(self, what: str) -> None:
         """Name what is waited for from now on."""
         if self.moves:
-            self._draw(f"{what} …")
+            self._draw(f"{translate(what)} …")
         else:
             self.say(what)
 
     def bar(self, head: str, share: float, tail: str) -> None:
         """Draw how much of something is done, 0 … 1, as wide as there is room for."""
-        head, tail = f"{head}{_GAP}", f"{share:5.0%}{_GAP}{tail}"
-        cells = min(self.width - _cells(head) - _cells(tail), _LONGEST_BAR)
-        full = round(cells * share)
+        head, tail = f"{translate(head)}{_GAP}", f"{share:5.0%}{_GAP}{translate(tail)}"
+        room = min(self.width - cells(head) - cells(tail), _LONGEST_BAR)
+        full = round(room * share)
         strokes = self._strokes
-        bar = strokes[0] * full + strokes[1] * (cells - full) if cells >= _SHORTEST_BAR else ""
+        bar = strokes[0] * full + strokes[1] * (room - full) if room >= _SHORTEST_BAR else ""
         self._draw(f"{head}{bar}{tail}")
 
     @property
@@ -119,11 +115,11 @@ class Progress:
         if not self.moves:
             return
         line = _cut(printable(line), self.width)
-        cells = _cells(line)
+        width = cells(line)
         # The cursor waits at the beginning: whatever else is printed takes this line's place.
-        self._stream.write(f"\r{line}{' ' * (self._drawn - cells)}\r")
+        self._stream.write(f"\r{line}{' ' * (self._drawn - width)}\r")
         self._stream.flush()
-        self._drawn = cells
+        self._drawn = width
 
 
 class Pace:
@@ -201,7 +197,7 @@ class EpochTable:
         self._done = epoch.epoch
         if not self._columns:
             self._columns = _fitting(self._progress.width)
-            self._say(column.heading for column in self._columns)
+            self._say(translate(column.heading) for column in self._columns)
         left = _clock(self._pace.seconds_left(self._done, self._epochs))
         self._say(column.text(epoch, self._epochs, left) for column in self._columns)
 
@@ -218,7 +214,9 @@ class EpochTable:
 
     def _say(self, texts: Iterable[str]) -> None:
         pairs = zip(texts, self._columns, strict=True)
-        self._progress.say(_GAP.join(f"{text:>{column.cells}}" for text, column in pairs))
+        self._progress.say(
+            _GAP.join(" " * (column.cells - cells(text)) + text for text, column in pairs)
+        )
 
 
 @dataclass(frozen=True)
@@ -266,13 +264,8 @@ def _clock(seconds: float | None) -> str:
     return "–:––" if seconds is None else clock(seconds)
 
 
-def _cells(text: str) -> int:
-    """Columns that a text takes on a terminal: Chinese characters take two."""
-    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
-
-
-def _cut(text: str, cells: int) -> str:
+def _cut(text: str, width: int) -> str:
     """As much of the beginning as has room."""
-    while _cells(text) > max(cells, 0):
+    while cells(text) > max(width, 0):
         text = text[:-1]
     return text

@@ -26,10 +26,17 @@ from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
 from lenet.figures.text import duration, percent, percents
 from lenet.files import write_atomic
+from lenet.language import spoken, translate
 from lenet.networks.frame import LeNet
 from lenet.runs.run import Run
 from lenet.training.diagnosis import Diagnosis
 from lenet.training.history import Epoch
+
+_FOOTER = (
+    "The test part was read once, after the best epoch had been chosen by the validation part, if "
+    "there is one. Of a hundred 95 % intervals, 95 hold the accuracy on all images of the kind "
+    "(Wilson 1927)."
+)
 
 
 def write_report(run: Run) -> Path:
@@ -67,7 +74,7 @@ def write_report(run: Run) -> Path:
         write_atomic(run.folder / f"{name}.png", png)
     train = run.splits.train
     page = report_html(
-        f"{run.network.name} on {run.splits.name}",
+        f"{run.network.name} trained on {run.splits.name}",
         evaluation,
         history,
         best_epoch,
@@ -144,7 +151,7 @@ def report_html(
         What can be done with the run, and the command that does it.
     """
     boxes = "\n".join(
-        f'<div class="fact"><b>{_escape(value)}</b><span>{name}</span></div>'
+        f'<div class="fact"><b>{_escape(value)}</b><span>{_escape(name)}</span></div>'
         for name, value in _figures(evaluation, history, best_epoch).items()
     )
     sections = _sections(evaluation, pictures, facts, commands or {})
@@ -152,7 +159,7 @@ def report_html(
     css = files("lenet").joinpath("report.css").read_text("utf-8")
     newline = "\n"
     return f"""<!doctype html>
-<html lang="en">
+<html lang="{spoken()}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -174,9 +181,7 @@ def report_html(
 <div class="cards">
 {newline.join(sections)}
 </div>
-<footer class="muted">The test part was read once, after the best epoch had been chosen by the
-validation part, if there is one. Of a hundred 95 % intervals, 95 hold the accuracy on all images of
-the kind (Wilson 1927).</footer>
+<footer class="muted">{_escape(_FOOTER)}</footer>
 </main>
 </body>
 </html>
@@ -223,14 +228,15 @@ def _sections(
     listed = "".join(
         f"<dt>{_escape(name)}</dt><dd>{_escape(str(value))}</dd>" for name, value in facts.items()
     )
-    sections.append(f"<section><h2>How it was made</h2><dl>{listed}</dl></section>")
+    sections.append(f"<section><h2>{_escape('How it was made')}</h2><dl>{listed}</dl></section>")
     if commands:
         lines = "".join(
             f"<dt>{_escape(what)}</dt><dd><code>{_escape(command)}</code></dd>"
             for what, command in commands.items()
         )
         sections.append(
-            f'<section><h2>How to use it</h2><dl class="commands">{lines}</dl></section>'
+            f"<section><h2>{_escape('How to use it')}</h2>"
+            f'<dl class="commands">{lines}</dl></section>'
         )
     return sections
 
@@ -249,17 +255,19 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> st
         for row in rows
     )
     table = f"<table><tr>{first}</tr>{body}</table>"
-    return f"<section><h2>{title}</h2>{_scrollable(title, table)}</section>"
+    return f"<section><h2>{_escape(title)}</h2>{_scrollable(title, table)}</section>"
 
 
 def _scrollable(title: str, content: str) -> str:
     """What may be wider than a phone: it scrolls by itself, by keys too, and a shadow says so."""
-    return f'<div class="wide" tabindex="0" role="group" aria-label="{title}">{content}</div>'
+    label = _escape(title)
+    return f'<div class="wide" tabindex="0" role="group" aria-label="{label}">{content}</div>'
 
 
 def _escape(text: str) -> str:
+    """A text as the page shows it, in the reader's language."""
     # A file name may hold bytes that are no text; a page in UTF-8 cannot hold them.
-    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
+    return html.escape(translate(text).encode("utf-8", "replace").decode("utf-8"))
 
 
 def _commands(run: Run) -> dict[str, str]:

@@ -23,9 +23,7 @@ def draw_speeds(benchmark: Benchmark) -> Figure:
     about = [f"{benchmark.machine}, {threads}", *benchmark.remarks()]
     height = _HEIGHT * lines + _HEADING
     figure = new_figure(height, _WIDTH * columns)
-    top = heading(
-        figure, "Images per second", " ".join(f"{one[0].upper()}{one[1:]}." for one in about)
-    )
+    top = heading(figure, "Images per second", "; ".join(about))
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - top))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel in panels[len(contests) :]:

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from lenet.cli import data, evaluate, export, inspect, measure, predict, recipes, train
+from lenet.cli.languages import Language, choose_language, translated_help
 from lenet.cli.output import complain, say_warnings
 from lenet.errors import InputError, LenetError
 
@@ -52,6 +53,7 @@ def door(
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.")
     ] = False,
+    lang: Annotated[str | None, Language] = None,  # taken by `choose_language`; here for its help
 ) -> None:
     """Train a LeNet-5, see how it did, use it on your own pictures."""
     if show_version:
@@ -89,7 +91,12 @@ def _run(arguments: list[str]) -> int:
 
         return shell_complete(command, {}, "lenet", _COMPLETION, question)
     try:
-        with say_warnings(), command.make_context("lenet", arguments) as context:
+        arguments = choose_language(arguments)
+        with (
+            say_warnings(),
+            translated_help(command),
+            command.make_context("lenet", arguments) as context,
+        ):
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as exit_:

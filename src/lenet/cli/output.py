@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lenet.errors import LenetWarning
+from lenet.language import translate
 from lenet.progress import printable, say
 
 
 def complain(message: str, code: int) -> int:
     """One line on stderr, whatever is in the message."""
-    print(f"lenet: {printable(' '.join(message.split()))}", file=sys.stderr)
+    line = translate(" ".join(message.split()))
+    print(f"lenet: {printable(line)}", file=sys.stderr)
     return code
 
 
@@ -36,7 +38,7 @@ def say_warnings() -> Iterator[None]:
 
 def show(message: str) -> None:
     """A result: a line on stdout."""
-    print(printable(message))
+    print(printable(translate(message)))
 
 
 def show_json(value: object) -> None:
@@ -59,12 +61,15 @@ def show_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    heading = None if title is None else translate(title)
+    table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold")
     for place, name in enumerate(head):
         # Text, not str: a class called "[red]" is no markup.
-        table.add_column(Text(printable(name)), justify="left" if place < text_columns else "right")
+        table.add_column(
+            Text(printable(translate(name))), justify="left" if place < text_columns else "right"
+        )
     for row in rows:
-        table.add_row(*(Text(printable(value)) for value in row))
+        table.add_row(*(Text(printable(translate(value))) for value in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 200)  # a file has no right edge

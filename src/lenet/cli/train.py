@@ -206,7 +206,7 @@ def _show_run(run: "Run", seconds: float) -> None:
     assert run.state is not None
     test = run.evaluation["test"]
     others = [
-        f"{name} {percent(run.evaluation[name].accuracy)}"
+        f"{name} accuracy {percent(run.evaluation[name].accuracy)}"
         for name in ("validation", "train")
         if name in run.evaluation
     ]

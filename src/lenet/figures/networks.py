@@ -1,6 +1,5 @@
 """What is inside a network: its kernels, and one picture on its way through it."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,8 @@ from lenet.figures.style import (
     styled,
     text_on,
 )
-from lenet.figures.text import cautious_percent, short
+from lenet.figures.text import cautious_percent, short, wrap
+from lenet.language import translate
 from lenet.networks.activations import AMPLITUDE
 from lenet.networks.codes import COLUMNS, ROWS
 
@@ -131,7 +131,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
     doubts = [
         line
         for doubt in explanation.prediction.doubts
-        for line in textwrap.wrap(f"• {doubt.sentence}", 96)
+        for line in wrap(f"• {translate(doubt.sentence)}", 96)
     ]
     below = 10.3 if codes is None else 11.2  # where the doubts begin, in inches
     figure = new_figure(below + 0.35 + 0.18 * len(doubts))

@@ -4,7 +4,6 @@ import functools
 import io
 import itertools
 import statistics
-import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,12 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK
 from lenet.figures.fonts import FIRST, spell
+from lenet.figures.text import wrap
 from lenet.files import write_atomic
+from lenet.language import translate
 
 WIDTH = 6.4  # inches: text of a figure this wide is still legible on a phone
 DPI = 160
@@ -60,12 +62,14 @@ _STYLE: Any = {  # the keys' literal type is private to matplotlib
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
-    """Draw in our style whatever the user's matplotlib is set to, and leave that as it was."""
+    """Draw in our style and language; the user's own settings of matplotlib stay as they are."""
 
     @functools.wraps(draw)
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with mpl.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
+            for text in figure.findobj(Text):
+                text.set_text(translate(text.get_text()))
             spell(figure)
         return figure
 
@@ -100,7 +104,7 @@ def heading(figure: Figure, title: str, subtitle: str = "") -> float:
     """Write the heading; returns its height as a share of the figure's."""
     inches = figure.get_figheight()
     figure.text(0.02, 1 - 0.14 / inches, title, size=13, weight="bold", va="top")
-    lines = textwrap.wrap(subtitle, 88)
+    lines = wrap(translate(subtitle), 88)
     figure.text(
         0.02, 1 - 0.41 / inches, "\n".join(lines), size=8.8, color=MUTED, va="top", linespacing=1.4
     )

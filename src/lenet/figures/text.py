@@ -1,6 +1,8 @@
 """How numbers and names are written: in figures, in reports and on the terminal."""
 
 import math
+import re
+import unicodedata
 
 NOTHING = "–"
 """What stands where nothing was measured."""
@@ -46,3 +48,30 @@ def short(name: str, length: int) -> str:
     """A class name on one line of at most `length` characters, all of them printable."""
     name = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or "?"
     return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def cells(text: str) -> int:
+    """Columns that a text takes on a terminal: Chinese characters take two."""
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most so many columns: broken at blanks, and beside Chinese characters.
+
+    A word that is longer than a line stays whole, and no line begins with Chinese punctuation.
+    """
+    lines, line = [], ""
+    for piece in _PIECES.findall(text):
+        if line and cells(line) + cells(piece) > width:
+            lines.append(line)
+            line = piece.lstrip()
+        else:
+            line += piece
+    return [*lines, line] if line else lines
+
+
+_PUNCTUATION = "，。、；：！？）》」』”’"
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
+_PIECES = re.compile(
+    rf"\s*(?:[{_WIDE}][{_PUNCTUATION}]*|[^\s{_WIDE}]+[{_PUNCTUATION}]*|[{_PUNCTUATION}]+)"
+)

@@ -142,11 +142,11 @@ def say_passed_over(files: Iterable[Path]) -> str:
         return ""
     names = [name if n == 1 else f"{name} ({n})" for name, n in counts.most_common(_NAMED)]
     more = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
-    what = "1 file" if counts.total() == 1 else f"{counts.total()} files"
-    verb = "is" if counts.total() == 1 else "are"
-    return f"{what} that {verb} no picture {'was' if verb == 'is' else 'were'} passed over: " + (
-        f"{', '.join(names)}{more}."
-    )
+    total = counts.total()
+    what = "1 file that is no picture was"
+    if total > 1:
+        what = f"{total} files that are no picture were"
+    return f"{what} passed over: {', '.join(names)}{more}."
 
 
 def several(failures: Sequence[str], limit: int = 10) -> str:
