@@ -1,5 +1,7 @@
 """A loop of one's own over `lenet.fuse`: any loss, any optimizer, any network of these layers."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,31 +9,17 @@ import torch
 
 import lenet
 
-LOOP = """
-import torch
-import lenet
-
-digits = lenet.load_dataset("digits")
-network = lenet.build_network("modern", activation="gelu")  # or a class of your own
-fused = lenet.fuse(network)
-optimizer = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9)
-images = torch.from_numpy(lenet.Preprocessing("digit").apply(digits.train.images))
-labels = torch.from_numpy(digits.train.labels)
-for epoch in range(epochs):
-    for batch in torch.randperm(len(images)).split(64):
-        scores = fused(images[batch])
-        loss = torch.nn.functional.multi_margin_loss(scores, labels[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-"""
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+(LOOP,) = (b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "lenet.fuse" in b)
+EPOCHS = "range(20)"
 
 
 def run(epochs: int) -> dict[str, Any]:
-    names: dict[str, Any] = {"epochs": epochs}
+    assert EPOCHS in LOOP
+    names: dict[str, Any] = {"lenet": lenet}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(compile(LOOP, "README", "exec"), names)
+        exec(compile(LOOP.replace(EPOCHS, f"range({epochs})"), "README.md", "exec"), names)
     return names
 
 

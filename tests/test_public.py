@@ -104,7 +104,7 @@ def test_every_name_of_a_readme_is_public(readme):
 
 def test_both_readmes_have_the_same_python():
     english, chinese = ([without_remarks(b) for b in python_blocks(name)] for name in READMES)
-    assert len(english) == 2
+    assert len(english) == 3
     assert english == chinese
 
 
@@ -124,18 +124,22 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     picture = np.full((60, 60), 220, np.uint8)
     picture[10:50, 28:32] = 20
     Image.fromarray(picture).save("photo.jpg")
-    recipe, estimator = lenet.default_recipe, lenet.LeNetClassifier
+    recipe, estimator, fit = lenet.default_recipe, lenet.LeNetClassifier, lenet.fit
     monkeypatch.setattr(
         lenet, "default_recipe", lambda *of: dataclasses.replace(recipe(*of), epochs=1)
     )
     monkeypatch.setattr(
         lenet, "LeNetClassifier", lambda **options: estimator(epochs=1, engine="torch", **options)
     )
+    monkeypatch.setattr(lenet, "fit", lambda data: fit(data, changes={"epochs": 1}, verbose=False))
+    first, loop, scikit_learn = python_blocks("README.md")
     names = {}
-    for block in python_blocks("README.md"):
-        exec(compile(block, "README.md", "exec"), names)
+    exec(compile(first, "README.md", "exec"), names)
     assert names["prediction"].label == "1"
     assert not names["network"].training
+    assert lenet.Classifier.load("digits.safetensors").class_names == tuple("0123456789")
+    exec(compile(scikit_learn, "README.md", "exec"), names)
+    assert "lenet.fuse" in loop  # run by test_own_loop
 
 
 def test_what_type_checkers_see_is_what_is_there():
