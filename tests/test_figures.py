@@ -35,11 +35,13 @@ from lenet.figures.evaluation import (
     draw_prepared,
 )
 from lenet.figures.networks import draw_explanation, draw_filters
+from lenet.figures.rates import draw_rates
 from lenet.figures.style import spread, text_on, to_png
 from lenet.figures.text import cautious_percent, clock, duration, percent, percents, short
 from lenet.networks import NETWORKS, build_network
 from lenet.networks.initialization import initialize
 from lenet.training.history import Epoch
+from lenet.training.rates import RateTest
 
 STRANGE = ("$5 bill$", "<b>bold</b>", "七", "a" * 300, "[red]", "x_{1", "\u202eabc", "é", "8", "9")
 
@@ -406,3 +408,14 @@ def test_an_explanation_of_blank_paper_names_no_class():
     explanation = Classifier(checkpoint).explain(np.full((60, 90), 230, np.uint8))
     said = texts(draw_explanation(explanation))
     assert "Nothing found" in said
+
+
+def test_a_rate_test_names_the_suggestion_and_shows_every_step():
+    rates = np.geomspace(1e-5, 1, 120)
+    test = RateTest(rates, 2 + (np.log10(rates) + 2) ** 2, share=0.5)
+    figure = draw_rates(test)
+    assert figure.texts[0].get_text() == f"A learning rate of {test.suggestion:g} is suggested"
+    steps, averaged, *_ = figure.axes[0].lines
+    assert np.array_equal(steps.get_ydata(), test.losses)
+    assert np.array_equal(averaged.get_ydata(), test.averaged)
+    assert to_png(figure) == to_png(draw_rates(test))

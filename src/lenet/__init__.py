@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lenet.networks.summary import summarize as summarize
     from lenet.runs import Run as Run
     from lenet.training.loop import train as train
+    from lenet.training.rates import RateTest as RateTest
+    from lenet.training.rates import find_rate as find_rate
     from lenet.training.recipes import Recipe as Recipe
     from lenet.training.recipes import default_recipe as default_recipe
 
@@ -44,6 +46,7 @@ _HOME_OF = {
     "LeNetClassifier": "estimator",
     "Prediction": "answers",
     "Preprocessing": "data.preprocessing",
+    "RateTest": "training.rates",
     "Recipe": "training.recipes",
     "Run": "runs",
     "Split": "data.splits",
@@ -52,6 +55,7 @@ _HOME_OF = {
     "default_recipe": "training.recipes",
     "evaluate": "evaluation",
     "fit": "fitting",
+    "find_rate": "training.rates",
     "fuse": "engines",
     "load_checkpoint": "checkpoints",
     "load_dataset": "data.datasets",

@@ -35,6 +35,7 @@ from lenet.runs import (
     lifecycle,
     open_run,
     origin,
+    plan,
     records,
     states,
 )
@@ -63,7 +64,7 @@ def few_digits(monkeypatch):
         few = Split(splits.train.images[::5], splits.train.labels[::5])
         return dataclasses.replace(splits, train=few)
 
-    monkeypatch.setattr(lifecycle, "load_dataset", load)
+    monkeypatch.setattr(plan, "load_dataset", load)
     monkeypatch.setattr(origin, "load_dataset", load)
 
 
@@ -414,7 +415,7 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch
     def odd(*arguments, **options):
         return dataclasses.replace(load(*arguments, **options), class_names=("\n", *"123456789"))
 
-    monkeypatch.setattr(lifecycle, "load_dataset", odd)
+    monkeypatch.setattr(plan, "load_dataset", odd)
     with pytest.raises(CheckpointError, match="printable"):
         create_run("digits", "modern", RECIPE, out=out, engine=engine)
 
@@ -422,7 +423,7 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch
         nothing = Split(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))
         return dataclasses.replace(load(*arguments, **options), test=nothing)
 
-    monkeypatch.setattr(lifecycle, "load_dataset", untestable)
+    monkeypatch.setattr(plan, "load_dataset", untestable)
     with pytest.raises(DataError, match="no test images"):
         create_run("digits", "modern", RECIPE, out=out, engine=engine)
     assert not out.exists()
@@ -447,7 +448,7 @@ def test_no_arguments_are_enough(tmp_path, monkeypatch, engine):
     monkeypatch.chdir(tmp_path)
     chosen = []
     monkeypatch.setattr(
-        lifecycle, "default_recipe", lambda *arguments: chosen.append(arguments) or RECIPE
+        plan, "default_recipe", lambda *arguments: chosen.append(arguments) or RECIPE
     )
     monkeypatch.setattr(lifecycle, "select_engine", lambda: engine)
     run = create_run()
@@ -547,7 +548,7 @@ def test_other_classes_get_a_new_output_layer(tmp_path, engine, teacher, monkeyp
         parts = {name: low(splits.part(name)) for name in ("train", "validation", "test")}
         return dataclasses.replace(splits, class_names=("zero", "one"), **parts)
 
-    monkeypatch.setattr(lifecycle, "load_dataset", two_classes)
+    monkeypatch.setattr(plan, "load_dataset", two_classes)
     monkeypatch.setattr(origin, "load_dataset", two_classes)
     run = create_run("digits", recipe=RECIPE, weights=teacher, out=tmp_path, engine=engine)
     assert run.network.num_classes == 2

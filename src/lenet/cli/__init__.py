@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lenet.cli import data, evaluate, export, inspect, measure, predict, recipes, train
+from lenet.cli import data, evaluate, export, inspect, measure, predict, rates, recipes, train
 from lenet.cli.languages import Language, choose_language, translated_help
 from lenet.cli.output import complain, say_warnings
 from lenet.errors import InputError, LenetError
@@ -41,6 +41,7 @@ app.command()(predict.predict)
 app.command()(inspect.summary)
 app.command()(inspect.models)
 app.command()(recipes.recipes)
+app.command()(rates.find_rate)
 app.command()(measure.bench)
 app.command()(measure.reproduce)
 app.add_typer(data.app, name="data")

@@ -73,6 +73,43 @@ Weights = Annotated[
         autocompletion=completed(weight_names),
     ),
 ]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="digits, fashion-mnist, mnist, or a folder with one subfolder per class.",
+        metavar="NAME|FOLDER",
+        autocompletion=completed(dataset_names),
+    ),
+]
+Network = Annotated[str, choice("--network", NETWORKS, "Which LeNet-5.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help=f"How to train: {', '.join(RECIPES)} (see lenet recipes); by default the "
+        "network's for such data.",
+        metavar="NAME",
+        autocompletion=completed(lambda: RECIPES),
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other number of the recipe or option of the network, such as dropout=0.2, "
+        "activation=tanh, rotate=0.1; may be given again.",
+        metavar="NAME=VALUE",
+    ),
+]
+StartWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Trained weights to start from: a pretrained network's name, a file, a run.",
+        metavar="W",
+    ),
+]
 Engine = Annotated[
     str, choice("--engine", TRAINING_ENGINES, "What computes: ours on the CPU, or torch.")
 ]

@@ -79,3 +79,11 @@ def read_amount(text: str) -> int | float:
         f"--validation must be a fraction from 0 to below 1, or a whole number of images, "
         f"got {text!r}"
     )
+
+
+def network_of(weights: str | None) -> str:
+    """The name of the network that weights are of."""
+    from lenet.checkpoints import load_checkpoint
+
+    assert weights is not None
+    return load_checkpoint(weights).network.name

@@ -8,20 +8,21 @@ import typer
 
 from lenet.cli.options import (
     CLASS_WEIGHTS,
-    NETWORKS,
-    RECIPES,
+    Data,
     Device,
     Engine,
     Json,
+    Network,
     Preparation,
+    RecipeName,
+    Settings,
     SkipDamaged,
+    StartWeights,
     choice,
-    completed,
-    dataset_names,
     was_given,
 )
 from lenet.cli.output import complain, show, show_json
-from lenet.cli.settings import as_typed, read_amount, read_changes
+from lenet.cli.settings import as_typed, network_of, read_amount, read_changes
 from lenet.errors import InputError
 from lenet.figures.text import duration, percent, percents
 from lenet.progress import Progress
@@ -33,26 +34,9 @@ if TYPE_CHECKING:
 
 def train(
     context: typer.Context,
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            help="digits, fashion-mnist, mnist, or a folder with one subfolder per class.",
-            metavar="NAME|FOLDER",
-            autocompletion=completed(dataset_names),
-        ),
-    ] = "digits",
-    network: Annotated[str, choice("--network", NETWORKS, "Which LeNet-5.")] = "modern",
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            help=f"How to train: {', '.join(RECIPES)} (see lenet recipes); by default the "
-            "network's for such data.",
-            metavar="NAME",
-            autocompletion=completed(lambda: RECIPES),
-        ),
-    ] = None,
+    data: Data = "digits",
+    network: Network = "modern",
+    recipe: RecipeName = None,
     validation: Annotated[
         str | None,
         typer.Option(
@@ -82,25 +66,10 @@ def train(
             "Whether rare classes weigh as much as frequent ones.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Any other number of the recipe or option of the network, such as dropout=0.2, "
-            "activation=tanh, rotate=0.1; may be given again.",
-            metavar="NAME=VALUE",
-        ),
-    ] = None,
+    settings: Settings = None,
     preparation: Preparation = "auto",
     skip_damaged: SkipDamaged = False,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            help="Trained weights to start from: a pretrained network's name, a file, a run.",
-            metavar="W",
-        ),
-    ] = None,
+    weights: StartWeights = None,
     engine: Engine = "auto",
     device: Device = "auto",
     out: Annotated[
@@ -151,7 +120,7 @@ def train(
                 "seed": seed,
                 "patience": patience,
             }
-            changes, typed = read_changes(flags, settings or [], kind or _network_of(weights))
+            changes, typed = read_changes(flags, settings or [], kind or network_of(weights))
             with as_typed({**typed, "name": "--name"}):
                 run = runs.create_run(
                     data,
@@ -177,14 +146,6 @@ def train(
         _show_run(run, progress.seconds)
     if not run.diagnosis.learned:
         raise typer.Exit(complain(f"{run.diagnosis.sentence} {run.diagnosis.advice}", 1))
-
-
-def _network_of(weights: str | None) -> str:
-    """The name of the network that weights are of."""
-    from lenet.checkpoints import load_checkpoint
-
-    assert weights is not None
-    return load_checkpoint(weights).network.name
 
 
 def _refuse_other_settings(context: typer.Context, resume: Path) -> None:

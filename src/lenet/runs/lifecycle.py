@@ -5,15 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lenet.checkpoints import (
-    check_class_names,
-    load_checkpoint,
-)
-from lenet.data.catalogue import DATASETS
-from lenet.data.datasets import load_dataset
+from lenet.checkpoints import load_checkpoint
 from lenet.data.preprocessing import Wish
 from lenet.engines import Engine, select_engine
-from lenet.errors import DataError, InputError, RunError
+from lenet.errors import InputError, RunError
 from lenet.networks import build_network
 from lenet.runs.folders import (
     SETTINGS_FILE,
@@ -24,18 +19,19 @@ from lenet.runs.folders import (
     read_settings,
     remove_leftovers,
 )
-from lenet.runs.measuring import PARTS, list_metrics, measured
-from lenet.runs.origin import load_origin, name_source
+from lenet.runs.measuring import list_metrics, measured
+from lenet.runs.origin import load_origin
+from lenet.runs.plan import make_plan
 from lenet.runs.records import write_best, write_history, write_plan, write_weights
 from lenet.runs.run import OWN, Run
-from lenet.runs.starts import keep_start, load_start, read_start
+from lenet.runs.starts import keep_start, read_start
 from lenet.runs.states import read_state, write_state
-from lenet.training.changes import change_recipe, split_changes
+from lenet.training.changes import change_recipe
 from lenet.training.history import Epoch, State
 from lenet.training.loop import says_stop, train
 from lenet.training.losses import Loss
 from lenet.training.optimizers import BuildOptimizer
-from lenet.training.recipes import Recipe, default_recipe, find_recipe
+from lenet.training.recipes import Recipe
 
 
 def create_run(
@@ -92,40 +88,19 @@ def create_run(
     """
     if name is not None:
         check_name(name)
-    start = load_start(weights) if weights is not None else None
-    if start is not None and network is not None:
-        start.check_network(network)
-    network = network or (start.checkpoint.network.name if start is not None else "modern")
-    changed, options = split_changes(changes or {}, network)
-    if isinstance(recipe, str):
-        recipe = find_recipe(recipe)
-    source = name_source(data)
-    loading: dict[str, Any] = {"validation": validation}
-    if start is not None and preparation == "auto" and source not in DATASETS:
-        preparation = start.checkpoint.preprocessing.preparation
-    splits = load_dataset(data, preparation=preparation, skip_damaged=skip_damaged, **loading)
-    if source not in DATASETS:  # what was chosen is kept, so that a resumed run has the same
-        loading |= {"preparation": splits.preparation, "skip_damaged": skip_damaged}
-    for part in PARTS:
-        if len(splits.part(part)) == 0 and not (part == "validation" and validation == 0):
-            raise DataError(f"{splits.name} has no {part} images; add some to every class")
-    classes = len(splits.class_names)
-    if start is not None:
-        options = start.options(classes) | options
-    built = build_network(network, num_classes=classes, **options)
-    recipe = change_recipe(recipe or default_recipe(network, splits), changed)
-    check_class_names(splits.class_names, built.num_classes)  # here, not after the training
-    engine = engine or select_engine()
-    folder = make_folder(Path(out), f"{splits.name}-{network}", name)
-    if start is not None:
-        keep_start(folder / STATE_FOLDER, start)
-    run = Run(
-        *(folder, source, loading, splits, built, recipe),
-        start.preprocessing(splits) if start is not None else recipe.preprocessing(splits),
-        engine,
-        start=start,
-        own={"loss": loss, "optimizer": optimizer},
+    plan = make_plan(
+        *(data, network, recipe),
+        validation=validation,
+        preparation=preparation,
+        skip_damaged=skip_damaged,
+        changes=changes,
+        weights=weights,
     )
+    engine = engine or select_engine()
+    folder = make_folder(Path(out), f"{plan.splits.name}-{plan.network.name}", name)
+    if plan.start is not None:
+        keep_start(folder / STATE_FOLDER, plan.start)
+    run = Run(folder, **vars(plan), engine=engine, own={"loss": loss, "optimizer": optimizer})
     write_plan(run)
     return run
 

@@ -1,8 +1,9 @@
 """The training loop: a network, a data set in memory and a recipe become trained weights."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ from lenet.training.recipes import Recipe
 
 # What a generator is for, so that no two draw the same numbers from one seed.
 _INITIAL, _ORDER, _DROPOUT = range(3)
+
+Batch = tuple[Tensor, NDArray[np.float32] | None]
+"""Which images, and the matrices (B, 2, 3) they are distorted by."""
 
 
 def train(
@@ -109,7 +113,7 @@ def train(
     """
     given, preprocessing = network, preprocessing or recipe.preprocessing(splits)
     network = as_lenet(given, preprocessing)
-    _check_fit(network, splits)
+    check_fit(network, splits)
     if state is None or not state.is_over(recipe):
         training = Training(
             *(network, splits, recipe, preprocessing, engine or select_engine()),
@@ -253,32 +257,44 @@ class Training:
         self, number: int, on_step: Callable[[int], None] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Step through all the images once: their order, and their scores in that order."""
-        rng = np.random.default_rng([self.recipe.seed, number, _ORDER])
-        order = rng.permutation(self.n_images)
-        indices = torch.from_numpy(order)
-        matrices = _draw(self.recipe.distortions, self.n_images, rng)
-        cuda = [self.engine.device] if self.engine.device.type == "cuda" else []
+        batches = self.deal(number)
         seen: list[Tensor] = []
+        with self.drawing(number):
+            for step, (indices, matrices) in enumerate(batches, number * self.n_steps):
+                rate = learning_rate(self.recipe, step / (self.n_steps * self.recipe.epochs))
+                seen.append(self.step(rate, indices, matrices))
+                if self.average is not None:
+                    self.average.update(step)
+                if on_step is not None:
+                    on_step(sum(map(len, seen)))
+        # Counted at the end, in one go over the whole epoch.
+        order = torch.cat([indices for indices, _ in batches])
+        return order.numpy(), torch.cat(seen).cpu().numpy()
+
+    def deal(self, number: int) -> list[Batch]:
+        """All the training images in the order of an epoch, by batches."""
+        rng = np.random.default_rng([self.recipe.seed, number, _ORDER])
+        order = torch.from_numpy(rng.permutation(self.n_images))
+        limits = self.recipe.distortions
+        distorted = limits != Distortions()
+        matrices = limits.sample(self.n_images, rng) if distorted else None
+        parts = [slice(at, at + self.batch_size) for at in range(0, len(order), self.batch_size)]
+        return [(order[part], None if matrices is None else matrices[part]) for part in parts]
+
+    @contextlib.contextmanager
+    def drawing(self, number: int) -> Iterator[None]:
+        """The network in training mode, its Dropout drawn from the seed of an epoch."""
+        cuda = [self.engine.device] if self.engine.device.type == "cuda" else []
         self.module.train()
         with torch.random.fork_rng(devices=cuda), self.engine.cores():
             torch.manual_seed(_derive_seed(self.recipe.seed, number, _DROPOUT))
-            for step in range(self.n_steps):
-                batch = slice(step * self.batch_size, (step + 1) * self.batch_size)
-                chosen = None if matrices is None else matrices[batch]
-                seen.append(self._step(number * self.n_steps + step, indices[batch], chosen))
-                if on_step is not None:
-                    on_step(min(batch.stop, self.n_images))
-        # Counted at the end, in one go over the whole epoch.
-        return order, torch.cat(seen).cpu().numpy()
+            yield
 
-    def _step(self, step: int, indices: Tensor, matrices: NDArray[np.float32] | None) -> Tensor:
-        """One update of the weights by some images; their scores before it."""
-        rate = learning_rate(self.recipe, step / (self.n_steps * self.recipe.epochs))
+    def step(self, rate: float, indices: Tensor, matrices: NDArray[np.float32] | None) -> Tensor:
+        """One update of the weights by some images; their scores (B, classes) before it."""
         set_rate(self.optimizer, rate)
         scores = self.backprop(indices, matrices)
         self.update()
-        if self.average is not None:
-            self.average.update(step)
         return scores
 
     def _require_finite(self, number: int, rate: float, *scores: NDArray[np.float32]) -> None:
@@ -331,7 +347,13 @@ def _start_from(network: LeNet, weights: Mapping[str, Tensor]) -> None:
         state[name].copy_(tensor)
 
 
-def _check_fit(network: LeNet, splits: Splits) -> None:
+def check_fit(network: LeNet, splits: Splits) -> None:
+    """Refuse a data set that the network cannot learn from.
+
+    Raises
+    ------
+    DataError
+    """
     if len(splits.train) == 0:
         raise DataError(f"{splits.name} has no training images")
     if len(splits.class_names) != network.num_classes:
@@ -345,13 +367,6 @@ def _check_fit(network: LeNet, splits: Splits) -> None:
                 f"{splits.name} has labels {part.labels.min()} to {part.labels.max()}, "
                 f"{network.num_classes} classes have 0 to {network.num_classes - 1}"
             )
-
-
-def _draw(
-    distortions: Distortions, n_images: int, rng: np.random.Generator
-) -> NDArray[np.float32] | None:
-    """(n_images, 2, 3), or None when nothing is distorted."""
-    return None if distortions == Distortions() else distortions.sample(n_images, rng)
 
 
 def _derive_seed(seed: int, epoch: int, purpose: int) -> int:
