@@ -410,7 +410,7 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(tmp_path, monkeypatch
         create_run("digits", "lenet6", RECIPE, out=out, engine=engine)
     with pytest.raises(DataError):
         create_run("digitz", "modern", RECIPE, out=out, engine=engine)
-    load = lifecycle.load_dataset
+    load = plan.load_dataset
 
     def odd(*arguments, **options):
         return dataclasses.replace(load(*arguments, **options), class_names=("\n", *"123456789"))
@@ -536,7 +536,7 @@ def test_a_run_may_start_from_trained_weights(tmp_path, engine, teacher):
 
 
 def test_other_classes_get_a_new_output_layer(tmp_path, engine, teacher, monkeypatch):
-    load = lifecycle.load_dataset
+    load = plan.load_dataset
 
     def two_classes(*arguments, **options):
         splits = load(*arguments, **options)
