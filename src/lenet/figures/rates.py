@@ -47,5 +47,5 @@ def draw_rates(test: RateTest) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("learning rate")
     axes.set_title("Loss", weight="bold", pad=8)
-    axes.legend(loc="lower left", fontsize=9, facecolor="white", edgecolor="none")
+    axes.legend(loc="best", fontsize=9, facecolor="white", edgecolor="none")
     return figure
