@@ -14,9 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from lenet import checkpoints
+from lenet import checkpoints, packing
 from lenet.checkpoints import (
-    MAX_BYTES,
     Checkpoint,
     load_checkpoint,
     pretrained_weights,
@@ -25,6 +24,7 @@ from lenet.checkpoints import (
 from lenet.data.preprocessing import Preprocessing
 from lenet.errors import CheckpointError, InputError
 from lenet.networks import build_network
+from lenet.packing import MAX_BYTES
 from lenet.trust import N_FEATURES, Trust
 
 NAMES = tuple("0123456789")
@@ -324,7 +324,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(path):
 def test_a_file_larger_than_any_lenet_is_refused_unread(path, monkeypatch):
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    monkeypatch.setattr(checkpoints, "load_arrays", pytest.fail)
+    monkeypatch.setattr(packing, "load_arrays", pytest.fail)
     assert "bytes" in refused(path)
 
 

@@ -25,6 +25,7 @@ ORDER = (
     "engines",
     "trust",
     "state_dicts",
+    "packing",
     "checkpoints",
     "training",
     "answers",

@@ -166,3 +166,9 @@ def test_the_version_is_the_installed_one():
     from importlib.metadata import version
 
     assert lenet.__version__ == version("lenet")
+
+
+def test_dir_shows_the_public_names_and_no_other():
+    shown = [name for name in dir(lenet) if not name.startswith("__")]
+    assert shown == sorted(NAMES)
+    assert "__version__" in dir(lenet)

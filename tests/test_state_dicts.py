@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from lenet.checkpoints import MAX_BYTES, load_checkpoint
+from lenet.checkpoints import load_checkpoint
 from lenet.errors import CheckpointError, LenetWarning
 from lenet.networks import LeNet5, build_network
 from lenet.networks.tutorial import to_article
+from lenet.packing import MAX_BYTES
 
 TUTORIAL = build_network("tutorial").eval()
 STATE = to_article(TUTORIAL.state_dict())

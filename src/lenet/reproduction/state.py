@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.errors import CheckpointError, RunError
 from lenet.files import write_atomic
 from lenet.networks.lecun1998 import LeCun1998
 from lenet.networks.summary import count_flops
+from lenet.packing import pack, read_bounded, unpack
 from lenet.reproduction.experiment import Experiment
 
 PARAMETERS = 60_000  # Paper: Sec. II.B

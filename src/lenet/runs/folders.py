@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lenet.checkpoints import read_bounded
 from lenet.errors import CheckpointError, RunError, SettingError
 from lenet.files import write_atomic
+from lenet.packing import read_bounded
 
 SETTINGS_FILE = "run.json"
 STATE_FOLDER = "state"

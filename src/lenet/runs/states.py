@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from lenet.checkpoints import pack, read_bounded, unpack
 from lenet.errors import CheckpointError, RunError
 from lenet.files import write_atomic
+from lenet.packing import pack, read_bounded, unpack
 from lenet.training.history import Epoch, State
 
 _MARKER = "last.json"
