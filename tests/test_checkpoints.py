@@ -344,6 +344,19 @@ def test_all_pretrained_weights_load_and_have_a_card():
         assert loaded.network.num_classes == len(loaded.class_names)
 
 
+def test_a_negative_variance_is_refused():
+    network = build_network("modern", batch_norm=True)
+    network.norm1.running_var[2] = -1
+    with pytest.raises(InputError, match=r"norm1\.running_var holds a negative variance"):
+        Checkpoint(network, Preprocessing("digit", 3.0, -0.4), NAMES)
+
+
+@pytest.mark.parametrize("data", [None, [1], "mnist", {"name": []}, {"sha256": "0"}])
+def test_metadata_may_not_say_which_data_it_was(data):
+    assert checkpoint(data=data).data_name is None
+    assert load_checkpoint("digits").data_name == "digits"
+
+
 def believing() -> Trust:
     return Trust(
         temperature=1.5,
@@ -373,7 +386,8 @@ def test_trust_comes_back(path):
         ({"bias": "0"}, {}, "must be numbers"),
         ({"bias": None}, {}, "must be numbers"),
         ({"more": 0.5}, {}, "trust needs temperature, bias"),
-        ({"temperature": -1.0}, {}, "positive temperature"),
+        ({"temperature": -1.0}, {}, "temperature from"),
+        ({"temperature": 1e-320}, {}, "temperature from"),
         ({}, {"trust.more": torch.zeros(3)}, "trust needs weight and rejection"),
         ({}, {"trust.weight": torch.zeros(603)}, r"weight \(604,\)"),
         ({}, {"trust.weight": torch.zeros(604).double()}, "as float32"),

@@ -64,6 +64,15 @@ def picture():
     return image
 
 
+@pytest.mark.parametrize("name", ["modern", "lecun1998"])
+def test_weights_too_large_to_score_with_are_refused(name):
+    weights = checkpoint(name)
+    for array in weights.model.weights.values():
+        array[...] = 3e38
+    with pytest.raises(InputError, match="scores that are not finite"):
+        Classifier(weights).predict(np.eye(60))
+
+
 def test_every_kind_of_picture_gives_the_same_prediction(classifier, picture, tmp_path):
     file = io.BytesIO()
     picture.save(file, "PNG")

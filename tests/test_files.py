@@ -1,6 +1,7 @@
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,12 @@ def test_a_folder_that_is_not_there_is_an_error_with_the_path(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize("place", ["", ".", "/"])
+def test_a_folder_is_no_file(place):
+    with pytest.raises(LenetError, match="it is a folder"):
+        write_atomic(Path(place), b"new")
+
+
 def test_the_mode_is_what_the_umask_leaves(path):
     before = os.umask(0o027)
     try:

@@ -118,7 +118,12 @@ class Judge:
     def answers(
         self, scores: NDArray[np.float32], layers: Mapping[str, NDArray[np.float32]]
     ) -> list[Answer]:
-        """What scores (N, classes) say, given the outputs of `layers`."""
+        """What scores (N, classes) say, given the outputs of `layers`.
+
+        Raises InputError when they are not finite.
+        """
+        if not np.isfinite(scores).all():
+            raise InputError("these weights give scores that are not finite: take others")
         if self.trust is None:
             return [Answer(row, None) for row in softmax(scores).astype(np.float32)]
         rows = self.trust.probabilities(scores).astype(np.float32)

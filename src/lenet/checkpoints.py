@@ -92,6 +92,13 @@ class Checkpoint:
         names = ", ".join(self.class_names[:10])
         return f"<Checkpoint of {self.model.plan.name}: {names}>"
 
+    @property
+    def data_name(self) -> str | None:
+        """The data set that the weights were trained on, where the metadata say it."""
+        data = self.metadata.get("data")
+        name = data.get("name") if isinstance(data, Mapping) else None
+        return name if isinstance(name, str) else None
+
     @cached_property
     def network(self) -> "LeNet":
         """The network in torch, on the CPU and in evaluation mode; made when first asked for."""

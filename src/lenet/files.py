@@ -17,6 +17,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     LenetError
         When the file cannot be written; what was there is then untouched.
     """
+    if not path.name:
+        raise LenetError(f"cannot write {path}: it is a folder")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         # The mode is what the umask leaves of 0666, as for any file the user makes.

@@ -64,7 +64,7 @@ def _check_archive(data: bytes, source: str, limit: int) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # bytes from a stranger, as above
         raise CheckpointError(f"{source} is damaged: copy it again") from error
     if sum(entry.file_size for entry in entries) > limit:
         raise CheckpointError(f"{source} unpacks to more than {limit:,} bytes")

@@ -98,8 +98,11 @@ class Trust:
             if not np.isfinite(values).all():
                 raise InputError("trust holds NaN or infinity")
         shares = [self.least_known, self.least_probability, *self.rejection.flat]
-        if self.temperature <= 0 or min(shares) < 0 or max(shares) > 1:
-            raise InputError("trust needs a positive temperature and shares from 0 to 1")
+        low, high = _TEMPERATURES
+        if not low <= self.temperature <= high or min(shares) < 0 or max(shares) > 1:
+            raise InputError(
+                f"trust needs a temperature from {low} to {high} and shares from 0 to 1"
+            )
 
     def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities: (N, classes) scores → (N, classes), rows sum to 1."""

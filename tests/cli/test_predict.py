@@ -144,6 +144,25 @@ def test_a_picture_comes_from_standard_input(lenet_command, weights, digit, monk
     assert row == {**expected, "picture": "-"}
 
 
+def test_a_closed_standard_input_holds_no_picture(lenet_command, weights, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    result = lenet_command("predict", "-", "--weights", weights)
+    assert (result.code, result.err) == (2, "lenet: these bytes: empty\n")
+
+
+def test_a_folder_s_pictures_are_those_that_a_training_reads(
+    lenet_command, weights, digit, tmp_path
+):
+    with Image.open(digit) as picture:
+        grey = picture.convert("L")
+    digit.unlink()
+    for name, kind in (("a.jfif", "JPEG"), ("b.dib", "BMP"), ("c.pnm", "PPM")):
+        grey.save(tmp_path / name, kind)
+    result = lenet_command("predict", tmp_path, "--weights", weights, "--json")
+    assert [Path(row["picture"]).name for row in result.json] == ["a.jfif", "b.dib", "c.pnm"]
+    assert result.err == ""
+
+
 @pytest.mark.parametrize("place", ["https://example.com/x.png", "ftp://example.com/x.png"])
 def test_an_address_is_not_a_file(lenet_command, weights, place):
     result = lenet_command("predict", place, "--weights", weights)

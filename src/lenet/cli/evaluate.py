@@ -123,10 +123,9 @@ def _find_data(weights: str, checkpoint: "Checkpoint") -> "Splits | str":
 
     if (Path(weights) / SETTINGS_FILE).is_file():
         return load_origin(weights).splits
-    name = (checkpoint.metadata.get("data") or {}).get("name")
-    if name not in DATASETS:
+    if checkpoint.data_name not in DATASETS:
         raise InputError(f"{weights} does not say which data set it is for; give --data")
-    return str(name)
+    return checkpoint.data_name
 
 
 def _show_evaluation(result: "Evaluation") -> None:

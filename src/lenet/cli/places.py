@@ -5,14 +5,11 @@ import importlib.util
 import os
 from pathlib import Path
 
-from lenet.data.signatures import HEIF_READER
+from lenet.data.signatures import HEIF_READER, HEIF_SUFFIXES, PICTURE_SUFFIXES
 from lenet.errors import InputError
 from lenet.progress import say
 
 STDIN = "-"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-HEIF_SUFFIXES = (".heic", ".heif")
-"""Pictures where pillow-heif is installed."""
 
 _NAMED = 3  # files passed over whose names are said
 
@@ -29,7 +26,7 @@ def find_pictures(pattern: str, *, recursive: bool) -> list[str]:
         When a folder holds no pictures.
     """
     folder = Path(pattern)
-    if pattern != STDIN and folder.is_dir():
+    if pattern not in (STDIN, "") and folder.is_dir():
         return _in_folder(folder, recursive)
     if glob.has_magic(pattern) and not os.path.lexists(pattern):
         return sorted(glob.glob(pattern, recursive=True)) or [pattern]  # noqa: PTH207
@@ -37,7 +34,8 @@ def find_pictures(pattern: str, *, recursive: bool) -> list[str]:
 
 
 def _in_folder(folder: Path, recursive: bool) -> list[str]:
-    read = (*SUFFIXES, *(HEIF_SUFFIXES if importlib.util.find_spec(HEIF_READER) else ()))
+    heif = HEIF_SUFFIXES if importlib.util.find_spec(HEIF_READER) else ()
+    read = (*PICTURE_SUFFIXES, *heif)
     entries = folder.rglob("*") if recursive else folder.iterdir()
     seen = [entry for entry in entries if not _hidden(entry.relative_to(folder))]
     folders = [entry for entry in seen if entry.is_dir()]

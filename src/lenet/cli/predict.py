@@ -92,7 +92,9 @@ def predict(
 
 
 def _opened(place: str) -> "Picture":
-    return sys.stdin.buffer if place == STDIN else place
+    if place != STDIN:
+        return place
+    return sys.stdin.buffer if sys.stdin is not None else b""  # a closed one holds nothing
 
 
 def _with_progress(outcomes: Iterable[T], total: int) -> Iterator[T]:

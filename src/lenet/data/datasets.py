@@ -97,7 +97,7 @@ def load_dataset(
         fraction = VALIDATION_FRACTION if validation is None else validation
         return _load_source(folder, source, fraction, seed, preparation, skip_damaged)
     except OSError as error:
-        raise DataError(f"{name_or_folder} cannot be read: {error.strerror}") from error
+        raise DataError(f"{name_or_folder} cannot be read: {error.strerror or error}") from error
 
 
 def find_layout(name_or_folder: str | Path) -> str:
@@ -179,12 +179,7 @@ def _hold_out_validation(train: Split, amount: int | float, seed: int) -> tuple[
 
 def _find(name_or_folder: str | Path) -> tuple[Path, Source]:
     place = Path(name_or_folder)
-    try:
-        source = find_source(place) if str(name_or_folder) else None
-    except ValueError as error:  # a null character
-        if isinstance(error, DataError):
-            raise
-        source = None
+    source = find_source(place) if str(name_or_folder) else None
     if source is not None:
         return place, source
     raise DataError(
@@ -255,9 +250,10 @@ def _read(
     failures = [failure for _, each in read.values() for failure in each if failure]
     n_pictures = sum(map(len, source.parts.values()))
     damage = f"{len(failures)} of {n_pictures} pictures cannot be read"
+    why = several([*dict.fromkeys(failures)])  # arrays, which have no names, fail alike
     if failures and not skip_damaged:
         raise DataError(
-            f"{damage}: {several(failures)}; remove them, or leave them out with --skip-damaged "
+            f"{damage}: {why}; remove them, or leave them out with --skip-damaged "
             "(skip_damaged=True)"
         )
     parts, sound = {}, {}
@@ -268,5 +264,5 @@ def _read(
     if not counts.all():
         name = source.class_names[int(counts.argmin())]
         raise DataError(f"{folder}: no picture of {name!r} can be read; replace them")
-    remark = f"{damage} and were left out: {several(failures)}." if failures else ""
+    remark = f"{damage} and were left out: {why}." if failures else ""
     return parts, sound["train"], remark

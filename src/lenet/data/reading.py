@@ -15,6 +15,7 @@ from lenet.data.layouts.source import Part
 from lenet.data.pictures import read_picture
 from lenet.data.preprocessing import FULL_INK, INK_SIZE, Preparation
 from lenet.errors import PictureError
+from lenet.threads import thread_count
 
 Pictures = Sequence[Path] | NDArray[Any]
 
@@ -90,7 +91,7 @@ def prepare_pictures(
             return error
 
     # Pillow decodes without holding the interpreter; few threads, for a picture may be large.
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(min(_READERS, thread_count())) as pool:
         rest = iter(pictures)
         waiting = deque(pool.submit(prepare, picture) for picture in islice(rest, _AHEAD))
         while waiting:

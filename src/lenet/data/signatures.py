@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes: the kinds that people take for pictures or weights."""
+"""What a file is, told by its first bytes or its name: what people take for pictures or weights."""
 
 import io
 import zipfile
@@ -6,6 +6,12 @@ import zipfile
 HEIC = "a HEIC picture"
 HEIF_READER = "pillow_heif"
 """The package with which HEIC is read too, where it is installed."""
+
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+HEIF_SUFFIXES = (".heic", ".heif")
 
 _STARTS = {
     b"%PDF": "a PDF document",
@@ -48,6 +54,6 @@ def name_kind(data: bytes) -> str | None:
 def _name_archive(data: bytes) -> str | None:
     try:
         names = zipfile.ZipFile(io.BytesIO(data)).namelist()
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError):
+    except Exception:  # bytes from a stranger: a damaged directory raises almost anything
         return None
     return "a Keras file" if "model.weights.h5" in names else None

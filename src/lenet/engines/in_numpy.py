@@ -66,8 +66,10 @@ class NumpyNetwork:
     def _walk(self, images: Values) -> Iterator[tuple[str, Values]]:
         x = images
         for name, steps in self._steps:
-            for step in steps:
-                x = step(x)
+            # Whoever uses the scores looks whether they are finite: weights may be too large.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for step in steps:
+                    x = step(x)
             yield name, x
 
 

@@ -27,7 +27,8 @@ class Model:
     Raises
     ------
     InputError
-        When a name, a shape or a type is not the plan's, or a value is not finite.
+        When a name, a shape or a type is not the plan's, a value is not finite, or a variance is
+        negative.
     """
 
     plan: Plan
@@ -46,6 +47,8 @@ class Model:
                 raise InputError(f"{name} must be {shape} {kind}, got {array.shape} {array.dtype}")
             if not np.isfinite(array).all():
                 raise InputError(f"{name} holds NaN or infinity")
+            if name.endswith("running_var") and (array < 0).any():
+                raise InputError(f"{name} holds a negative variance")
 
     @classmethod
     def of(cls, network: "LeNet") -> "Model":

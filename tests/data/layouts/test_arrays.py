@@ -1,5 +1,6 @@
 """Archives of NumPy arrays are data sets, whoever named the arrays; a pickle never is."""
 
+import struct
 import zipfile
 
 import numpy as np
@@ -93,3 +94,40 @@ def test_a_bomb_and_rubbish_are_refused(tmp_path, monkeypatch):
         archive.writestr("x.npy", b"no array")
     with pytest.raises(DataError, match=r"no \.npz archive that can be read"):
         load_dataset(tmp_path)
+
+
+def header(text):
+    """An array's first bytes, as NumPy writes them."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def encrypted(data):
+    """The same archive, its members said to be encrypted."""
+    data = bytearray(data)
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.find(signature) + flags] |= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("content", "method", "spoil"),
+    [
+        (header(b"{'descr': '|u1', ((("), zipfile.ZIP_STORED, bytes),
+        (header(b"(" * 9000), zipfile.ZIP_STORED, bytes),
+        (bytes(100), zipfile.ZIP_STORED, encrypted),
+        (bytes(range(256)) * 20, zipfile.ZIP_LZMA, lambda data: data[:60] + bytes(60) + data[120:]),
+    ],
+)
+def test_whatever_zipfile_and_numpy_stumble_on_is_one_line(tmp_path, content, method, spoil):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", method) as archive:
+        archive.writestr("x_train.npy", content)
+    (tmp_path / "x.npz").write_bytes(spoil((tmp_path / "x.npz").read_bytes()))
+    with pytest.raises(DataError, match=r"no \.npz archive that can be read"):
+        load_dataset(tmp_path)
+
+
+def test_arrays_that_fail_alike_are_said_once(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.full((40, 32, 32), np.nan), y=np.arange(40) % 2)
+    with pytest.raises(DataError, match="40 of 40 pictures") as caught:
+        load_dataset(tmp_path)
+    assert str(caught.value).count("nan to nan") == 1

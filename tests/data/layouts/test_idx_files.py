@@ -82,6 +82,12 @@ def test_emnist_s_classes_are_known_without_their_mapping(tmp_path, name, labels
     assert find_source(tmp_path).class_names == tuple(names)
 
 
+def test_a_mapping_with_a_number_beyond_measure_is_none(tmp_path):
+    write_set(tmp_path)
+    (tmp_path / "mapping.txt").write_text(f"0 {'9' * 5000}")
+    assert load_dataset(tmp_path).class_names == ("0", "1", "2")
+
+
 def test_one_of_several_sets_is_asked_for_by_its_name(tmp_path):
     ours = [write_set(tmp_path, f"emnist-{name}-", test="test") for name in ("digits", "mnist")]
     with pytest.raises(DataError, match=r"2 data sets \(emnist-digits, emnist-mnist\); give one"):
@@ -137,9 +143,19 @@ def break_file(folder):
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(b"<html>")
 
 
+def break_table(folder):
+    write(folder / "t10k-labels-idx1-ubyte.gz", np.zeros((15, 0)))
+
+
+def add_another(folder):
+    write_set(folder, "kmnist-")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (break_table, r"holds no labels: its shape is \(15, 0\)"),
+        (add_another, r"2 data sets \(—, kmnist\); give one of them, such as .*set.kmnist"),
         (break_labels, "train-labels-idx1-ubyte is missing"),
         (break_count, r"images \(15, 28, 28\) for 7 labels"),
         (break_training, "no training images"),

@@ -84,6 +84,20 @@ def test_rows_that_cannot_be_are_refused(tmp_path, rows, more, message):
         load_dataset(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f'file,label\n"{"x" * 200_000}",ham\n', "is no table: field larger"),
+        (f"file,label,{'x' * 200_000}\n", "is no table: field larger"),
+        ("file,label\n", "has no rows"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path)
+
+
 def test_a_picture_that_is_named_twice_counts_once(tmp_path, rows):
     write(tmp_path / "labels.csv", ("file", "label"), [*rows, rows[0]])
     splits = load_dataset(tmp_path)

@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,9 +78,9 @@ def _sort_archive(
                     raise DataError(f"{source} is a second array of {part} {kind}; keep one")
                 array = _read_array(archive, name, source)
                 into[part] = (_as_pictures if into is images else _as_labels)(array, source)
-    except DataError:
+    except (DataError, OSError, MemoryError):
         raise
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError) as error:
+    except Exception as error:  # bytes from a stranger: zipfile and NumPy raise almost anything
         raise DataError(f"{path} is no .npz archive that can be read: {error}") from error
 
 

@@ -49,8 +49,8 @@ def read_idx_files(folder: Path, listing: Listing, wanted: str = "") -> Source |
     names = sorted({match["set"].rstrip("-_.") for _, match in found})
     if len(names) > 1:
         raise DataError(
-            f"{folder} holds {len(names)} data sets ({', '.join(names)}); "
-            f"give one of them, such as {folder / names[0]}"
+            f"{folder} holds {len(names)} data sets ({', '.join(n or '—' for n in names)}); "
+            f"give one of them, such as {folder / names[-1]}"
         )
     images: dict[str, NDArray[Any]] = {}
     values: dict[str, NDArray[Any]] = {}
@@ -83,7 +83,7 @@ def _read_labels(images: Path, match: re.Match[str], files: list[Path]) -> NDArr
     for path in files:
         if path.name.startswith(start) and _LABELS.fullmatch(path.name[len(start) :]):
             labels = read_idx(path)
-            if labels.ndim > 2:
+            if labels.ndim > 2 or 0 in labels.shape[1:]:
                 raise DataError(f"{path} holds no labels: its shape is {labels.shape}")
             return labels if labels.ndim == 1 else labels[:, 0]
     raise DataError(
@@ -96,9 +96,14 @@ def _read_mapping(files: list[Path]) -> dict[int, str]:
     for path in files:
         if path.name.lower().endswith("mapping.txt") and path.stat().st_size < 100_000:
             rows = [line.split() for line in path.read_text("ascii", "replace").splitlines()]
-            if all(word.isdecimal() and int(word) < 0x110000 for row in rows for word in row):
+            if all(map(_is_character, (word for row in rows for word in row))):
                 return {int(r[0]): "/".join(chr(int(w)) for w in r[1:]) for r in rows if len(r) > 1}
     return {}
+
+
+def _is_character(word: str) -> bool:
+    """Whether a word is the number of a character; `int` takes no more than 4,300 digits."""
+    return word.isdecimal() and len(word) <= 7 and int(word) < 0x110000
 
 
 def _name_emnist(name: str) -> dict[int, str]:

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lenet.data.layouts.source import MAX_PICTURES
+from lenet.data.signatures import HEIF_SUFFIXES, PICTURE_SUFFIXES
 from lenet.errors import DataError
 
-_READ = ".png .jpg .jpeg .jpe .jfif .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm"
-_REFUSED = (
-    ".heic .heif .avif"  # pictures too, though none that is read: to be said, not passed over
-)
-PICTURE_SUFFIXES = frozenset(["", *_READ.split(), *_REFUSED.split()])
+# Those that may be refused are pictures too: that is to be said, and they are not passed over.
+_PICTURES = frozenset(["", *PICTURE_SUFFIXES, *HEIF_SUFFIXES, ".avif"])
 _CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 
 
@@ -53,7 +51,7 @@ def list_folder(folder: Path) -> Listing:
             kind = listing.clutter
         elif is_folder:
             kind = listing.folders
-        elif Path(name).suffix.lower() in PICTURE_SUFFIXES:
+        elif Path(name).suffix.lower() in _PICTURES:
             kind = listing.pictures
         else:
             kind = listing.others

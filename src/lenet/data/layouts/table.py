@@ -1,6 +1,9 @@
 """Pictures whose labels stand in a table: a CSV file with a column of files and one of labels."""
 
+import contextlib
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,9 @@ MAX_BYTES = 2**28
 _FILES = ("file", "filename", "file_name", "filepath", "image", "image_path", "path", "picture")
 _LABELS = ("label", "class", "category", "target")
 _PARTS = ("split", "part", "subset")
+
+Columns = tuple[str, str, str]
+"""The names of those of files, labels and, else empty, parts."""
 
 
 def read_table(folder: Path, listing: Listing) -> Source | None:
@@ -50,19 +56,9 @@ def read_table(folder: Path, listing: Listing) -> Source | None:
         return None
     if len(found) > 1:
         raise DataError(f"{folder} has {len(found)} tables of labels; keep {found[0][0].name}")
-    path, (file_column, label_column, part_column) = found[0]
-    rows: dict[str, tuple[str, str]] = {}
-    twice = 0
-    for row in _read_rows(path):
-        file, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
-        value = (label, _part_of(path, row, part_column))
-        if not file or not label:
-            raise DataError(f"{path}: row {len(rows) + twice + 2} lacks its file or its label")
-        twice += file in rows
-        if rows.setdefault(file, value) != value:
-            raise DataError(f"{path}: {file} has two labels, {rows[file][0]} and {label}")
-        if len(rows) > MAX_PICTURES:
-            raise DataError(f"{path} has more than {MAX_PICTURES} rows; none was read")
+    path, columns = found[0]
+    file_column, label_column, part_column = columns
+    rows, twice = _read_rows(path, columns)
     there = [
         *listing.pictures,
         *(p for each in listing.folders for p in list_folder(each).pictures),
@@ -84,27 +80,50 @@ def read_table(folder: Path, listing: Listing) -> Source | None:
     return Source("a table of files and labels", class_names, parts, tuple(filter(None, remarks)))
 
 
-def find_tables(listing: Listing) -> list[tuple[Path, tuple[str, str, str]]]:
-    """The CSV files of a folder that have the columns; with these, of files, labels and parts."""
+def find_tables(listing: Listing) -> list[tuple[Path, Columns]]:
+    """The CSV files of a folder that have the columns, and these."""
     files = [path for path in listing.others if path.suffix.lower() in (".csv", ".tsv")]
     return [(path, columns) for path in files if (columns := _find_columns(path))]
 
 
-def _read_rows(path: Path) -> "csv.DictReader[str]":
+def _read_rows(path: Path, columns: Columns) -> tuple[dict[str, tuple[str, str]], int]:
+    """The label and the part of each file, and how many are named twice."""
+    file_column, label_column, part_column = columns
+    rows: dict[str, tuple[str, str]] = {}
+    twice = 0
+    with _opened(path) as table:
+        for row in table:
+            file, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
+            value = (label, _part_of(path, row, part_column))
+            if not file or not label:
+                raise DataError(f"{path}: row {len(rows) + twice + 2} lacks its file or its label")
+            twice += file in rows
+            if rows.setdefault(file, value) != value:
+                raise DataError(f"{path}: {file} has two labels, {rows[file][0]} and {label}")
+            if len(rows) > MAX_PICTURES:
+                raise DataError(f"{path} has more than {MAX_PICTURES} rows; none was read")
+    if not rows:
+        raise DataError(f"{path} has no rows: name a picture and its label in each")
+    return rows, twice
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator["csv.DictReader[str]"]:
+    """A table's rows by its columns, to be read inside the block."""
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path} has more than {MAX_BYTES} bytes; none was read")
     text = path.read_text("utf-8-sig", "surrogateescape")
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    return csv.DictReader(text.splitlines(), delimiter=delimiter)
-
-
-def _find_columns(path: Path) -> tuple[str, str, str] | None:
-    """The columns of files, labels and, else empty, parts."""
     try:
-        names = _read_rows(path).fieldnames or ()
+        yield csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     except csv.Error as error:
         raise DataError(f"{path} is no table: {error}") from error
+
+
+def _find_columns(path: Path) -> Columns | None:
+    with _opened(path) as table:
+        names = table.fieldnames or ()
     known = {name.strip().lower(): name for name in reversed(names)}
     first = [
         next((known[w] for w in words if w in known), "") for words in (_FILES, _LABELS, _PARTS)
