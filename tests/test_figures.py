@@ -21,6 +21,7 @@ from PIL import Image
 from lenet.checkpoints import Checkpoint
 from lenet.classifier import Classifier
 from lenet.data.preprocessing import FULL_INK, Preprocessing
+from lenet.data.splits import Split
 from lenet.errors import LenetWarning
 from lenet.evaluation import evaluate
 from lenet.figures import fonts
@@ -38,6 +39,7 @@ from lenet.figures.networks import draw_explanation, draw_filters
 from lenet.figures.rates import draw_rates
 from lenet.figures.style import spread, text_on, to_png
 from lenet.figures.text import cautious_percent, clock, duration, percent, percents, short
+from lenet.mistakes import list_mistakes
 from lenet.networks import NETWORKS, build_network
 from lenet.networks.initialization import initialize
 from lenet.training.history import Epoch
@@ -313,29 +315,46 @@ def test_prepared_images_are_taken_from_each_class_in_turn():
 
 
 class TestMistakes:
+    @staticmethod
+    def drawn(ink, labels, scores, names, files=None):
+        part = Split(ink, labels, files)
+        return draw_mistakes(part, list_mistakes(part, scores, names))
+
     def test_worst_first(self):
         ink = np.zeros((3, 28, 28), np.uint8)
         scores = np.array([[0.0, 1.0], [0.0, 5.0], [3.0, 0.0]])
-        figure = draw_mistakes(ink, np.zeros(3, np.int64), scores, ("cat", "dog"))
+        figure = self.drawn(ink, np.zeros(3, np.int64), scores, ("cat", "dog"))
         said = [axes.texts[1].get_text() for axes in figure.axes]
         assert said == ["dog 99.3 %", "dog 73.1 %"]
         truth = [axes.texts[0].get_text() for axes in figure.axes]
         assert truth == ["cat 0.7 %", "cat 26.9 %"]
+        assert all(len(axes.texts) == 2 for axes in figure.axes)
         assert "All 2 mistakes" in texts(figure)
+
+    def test_each_has_its_file_where_it_is_known(self):
+        ink = np.random.default_rng(0).integers(256, size=(2, 28, 28), dtype=np.uint8)
+        scores = np.array([[0.0, 1.0], [0.0, 5.0]])
+        files = ("cat/1.jpg", f"cat/{'long' * 9}.jpg")
+        figure = self.drawn(ink, np.zeros(2, np.int64), scores, ("cat", "dog"), files)
+        said = [axes.texts[2].get_text() for axes in figure.axes]
+        assert said == ["longlonglonglong…", "1.jpg"]
+        np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), 255 - ink[1])
+        figure.draw_without_rendering()
+        last = [axes.texts[2].get_window_extent() for axes in figure.axes]
+        assert all(box.y0 > 0 and box.x1 < figure.bbox.x1 for box in last)
 
     def test_more_than_fit(self):
         rng = np.random.default_rng(0)
         ink = rng.integers(256, size=(100, 28, 28), dtype=np.uint8)
         scores = np.tile(np.arange(10.0), (100, 1))
-        figure = draw_mistakes(ink, np.zeros(100, np.int64), scores, STRANGE)
+        figure = self.drawn(ink, np.zeros(100, np.int64), scores, STRANGE)
         assert f"The {MISTAKES} worst of 100 mistakes" in texts(figure)
         assert len(figure.axes) == MISTAKES
         pixels(figure)
 
     def test_none(self):
-        figure = draw_mistakes(
-            np.zeros((2, 28, 28), np.uint8), np.array([0, 1]), np.eye(2), ("a", "b")
-        )
+        ink = np.zeros((2, 28, 28), np.uint8)
+        figure = self.drawn(ink, np.array([0, 1]), np.eye(2), ("a", "b"))
         assert "No mistakes" in texts(figure)
         pixels(figure)
 

@@ -20,6 +20,7 @@ ORDER = (
     "threads",
     "evaluation",
     "data",
+    "mistakes",
     "networks",
     "kernels",
     "engines",

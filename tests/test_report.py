@@ -10,6 +10,7 @@ import pytest
 from lenet.engines import Engine, select_engine
 from lenet.errors import InputError
 from lenet.evaluation import evaluate
+from lenet.mistakes import Mistake
 from lenet.report import report_html, write_report
 from lenet.runs import create_run, finish_run, open_run
 from lenet.training.diagnosis import Diagnosis
@@ -64,6 +65,7 @@ class TestReport:
             {"data": "a & b", "folder": "caf\udce9"},
             ["Two pictures are <the same>."],
             {"read a picture": "lenet predict PICTURE --weights 'my <run>'"},
+            [Mistake(3, "é/<1>.png", "é", "8", 0.75, 0.0004)],
         )
 
     def test_nothing_is_fetched(self, page):
@@ -97,6 +99,9 @@ class TestReport:
         assert "Two pictures are <the same>." in text
         assert "lenet predict PICTURE --weights 'my <run>'" in text
 
+    def test_it_names_the_files_of_mistakes(self, page):
+        assert "é/<1>.pngé875.0 %" in Page(page).text
+
     def test_a_picture_is_described_for_who_cannot_see_it(self, page):
         found = Page(page)
         assert found.descriptions == ["Curves of <a training>.", "Who was taken for whom."]
@@ -104,13 +109,13 @@ class TestReport:
     def test_what_may_be_wider_than_the_page_scrolls_by_keys(self, page):
         boxes = [attributes for tag, attributes in Page(page).attributes if tag == "div"]
         wide = [box for box in boxes if box.get("class") == "wide"]
-        assert len(wide) == 4  # two pictures, the classes, the confusions
+        assert len(wide) == 5  # two pictures, the classes, the confusions, the mistakes
         assert all(box["tabindex"] == "0" and box["role"] and box["aria-label"] for box in wide)
 
     def test_every_row_and_column_has_its_head(self, page):
         heads = [a["scope"] for tag, a in Page(page).attributes if tag == "th"]
-        assert heads.count("col") == 5 + 2
-        assert heads.count("row") == 10 + len(some_evaluation().most_confused[:10])
+        assert heads.count("col") == 5 + 2 + 4
+        assert heads.count("row") == 10 + len(some_evaluation().most_confused[:10]) + 1
 
     def test_it_suits_phones_and_the_dark(self, page):
         assert 'name="viewport"' in page

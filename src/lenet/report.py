@@ -8,15 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lenet.checkpoints import load_checkpoint
 from lenet.data.splits import Split
 from lenet.errors import InputError
 from lenet.evaluation import Evaluation
 from lenet.figures.curves import draw_curves
 from lenet.figures.evaluation import (
+    MISTAKES,
     draw_calibration,
     draw_confusion,
     draw_mistakes,
@@ -24,9 +22,10 @@ from lenet.figures.evaluation import (
 )
 from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
-from lenet.figures.text import duration, percent, percents
+from lenet.figures.text import cautious_percent, duration, percent, percents
 from lenet.files import write_atomic
 from lenet.language import spoken, translate
+from lenet.mistakes import Mistake, list_mistakes
 from lenet.networks.frame import LeNet
 from lenet.runs.run import Run
 from lenet.training.diagnosis import Diagnosis
@@ -64,10 +63,11 @@ def write_report(run: Run) -> Path:
     history, best_epoch = run.state.history, run.state.best_epoch
     test, class_names = run.splits.test, run.splits.class_names
     scores, evaluation = run.test_scores, run.evaluation["test"]
+    mistakes = list_mistakes(test, scores, class_names)
     pictures = {
         "curves": to_png(draw_curves(history, best_epoch, run.diagnosis.sentence)),
         "confusion": to_png(draw_confusion(evaluation)),
-        "mistakes": to_png(draw_mistakes(test.images, test.labels, scores, class_names)),
+        "mistakes": to_png(draw_mistakes(test, mistakes)),
         "filters": to_png(draw_filters(run.network)),
     }
     for name, png in pictures.items():
@@ -98,6 +98,7 @@ def write_report(run: Run) -> Path:
         _facts(run),
         run.splits.remarks,
         _commands(run),
+        mistakes if test.files is not None else (),
     )
     path = run.folder / "report.html"
     write_atomic(path, page.encode("utf-8"))
@@ -109,14 +110,13 @@ def write_evaluation(
     network: LeNet,
     evaluation: Evaluation,
     part: Split,
-    scores: NDArray[np.floating[Any]],
+    mistakes: Sequence[Mistake],
 ) -> None:
     """Write `confusion.png`, `calibration.png`, `mistakes.png` and `filters.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "confusion.png", draw_confusion(evaluation))
     write(folder / "calibration.png", draw_calibration(evaluation))
-    worst = draw_mistakes(part.images, part.labels, scores, evaluation.class_names)
-    write(folder / "mistakes.png", worst)
+    write(folder / "mistakes.png", draw_mistakes(part, mistakes))
     write(folder / "filters.png", draw_filters(network))
 
 
@@ -130,6 +130,7 @@ def report_html(
     facts: Mapping[str, object],
     remarks: Sequence[str] = (),
     commands: Mapping[str, str] | None = None,
+    mistakes: Sequence[Mistake] = (),
 ) -> str:
     """One self-contained page about a run: nothing in it is fetched from anywhere.
 
@@ -149,12 +150,14 @@ def report_html(
         What was noticed in the data, a sentence each.
     commands : mapping of str to str
         What can be done with the run, and the command that does it.
+    mistakes : sequence of Mistake
+        Those whose files are worth to be named, the worst first.
     """
     boxes = "\n".join(
         f'<div class="fact"><b>{_escape(value)}</b><span>{_escape(name)}</span></div>'
         for name, value in _figures(evaluation, history, best_epoch).items()
     )
-    sections = _sections(evaluation, pictures, facts, commands or {})
+    sections = _sections(evaluation, pictures, facts, commands or {}, mistakes)
     noticed = "".join(f"<li>{_escape(remark)}</li>" for remark in remarks)
     css = files("lenet").joinpath("report.css").read_text("utf-8")
     newline = "\n"
@@ -207,6 +210,7 @@ def _sections(
     pictures: Mapping[str, bytes],
     facts: Mapping[str, object],
     commands: Mapping[str, str],
+    mistakes: Sequence[Mistake],
 ) -> list[str]:
     """The pictures, then the tables, then what can be done with it."""
     sections = [
@@ -225,6 +229,13 @@ def _sections(
     sections.append(classes)
     if pairs:
         sections.append(_table("Most confused", ("truth → answer", "images"), pairs))
+    if mistakes:
+        files = [
+            (str(m.file), m.truth, m.answer, cautious_percent(m.probability))
+            for m in mistakes[:MISTAKES]
+        ]
+        head = ("file", "truth", "answer", "probability")
+        sections.append(_table("The worst mistakes", head, files))
     listed = "".join(
         f"<dt>{_escape(name)}</dt><dd>{_escape(str(value))}</dd>" for name, value in facts.items()
     )

@@ -9,7 +9,7 @@ from lenet.cli import options
 
 EVALUATE_KEYS = [
     "weights", "data", "split", "n_images", "n_errors", "accuracy", "interval", "loss",
-    "calibration", "per_class", "confusion", "rejection",
+    "calibration", "per_class", "confusion", "rejection", "mistakes",
 ]  # fmt: skip
 
 
@@ -105,6 +105,39 @@ def own(lenet_command, tmp_path_factory):
     )  # fmt: skip
     assert result.code == 0, result.err
     return place / "bars", result.json
+
+
+def test_the_worst_mistakes_are_listed(lenet_command, weights):
+    found = lenet_command("evaluate", "--weights", weights, "--data", "digits", "--json").json
+    assert len(found["mistakes"]) == found["n_errors"] > 0
+    sure = [one["truth_probability"] for one in found["mistakes"]]
+    assert sure == sorted(sure)
+    assert all(one["file"] is None and one["truth"] != one["answer"] for one in found["mistakes"])
+
+
+def test_mistakes_in_a_folder_have_their_files(lenet_command, own, tmp_path):
+    """The classes' folders change places, so that every answer is wrong."""
+    folder, run = own
+    for name, other in (("left", "right"), ("right", "left")):
+        shutil.copytree(folder / name, tmp_path / "bars" / other)
+    asked = ("evaluate", "--weights", run["run"], "--data", tmp_path / "bars")
+    found = lenet_command(*asked, "--json").json
+    assert len(found["mistakes"]) == found["n_errors"] > 4
+    for one in found["mistakes"]:
+        assert one["file"].split("/")[0] == one["truth"] != one["answer"]
+        assert (tmp_path / "bars" / one["file"]).is_file()
+    text = lenet_command(*asked)
+    assert "the worst mistakes" in text.out
+    assert found["mistakes"][0]["file"] in text.out
+
+
+def test_what_is_waited_for_is_said(lenet_command, weights, tmp_path):
+    result = lenet_command("evaluate", "--weights", weights, "--figures", tmp_path, "--json")
+    said = result.err.splitlines()
+    data = "the data set that it was trained on"
+    waits = [f"reading {weights}", f"reading {data}", "scoring 359 images", "drawing"]
+    assert [line for line in said if line in waits] == waits
+    assert result.json["n_images"] == 359
 
 
 def test_a_runs_own_folder_is_found_again(lenet_command, own):

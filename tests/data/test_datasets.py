@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from lenet.data.datasets import load_dataset
+from lenet.data.ink import to_ink
+from lenet.data.pictures import read_picture
 from lenet.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -125,3 +127,30 @@ def test_researchers_may_train_on_all_of_mnist(mnist):
 def test_no_folder_is_one_clear_error(name):
     with pytest.raises(DataError):
         load_dataset(name)
+
+
+def test_each_image_knows_its_file(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(20):
+            picture = RNG.integers(0, 256, (28, 28), np.uint8)
+            Image.fromarray(picture).save(tmp_path / "pets" / name / f"{i}.png")
+    (tmp_path / "pets" / "cat" / "3.png").write_bytes(b"damaged")
+    splits = load_dataset(tmp_path / "pets", preparation="plain", skip_damaged=True)
+    found = []
+    for part in (splits.train, splits.validation, splits.test):
+        for image, label, file in zip(part.images, part.labels, part.files, strict=True):
+            assert file.split("/")[0] == splits.class_names[label]
+            read = to_ink(read_picture(tmp_path / "pets" / file), "plain")
+            assert np.array_equal(read.ink, image)
+            found.append(file)
+    assert len(set(found)) == len(found) == 39
+    table = "file,label\n" + "".join(f"{file},{file[:3]}\n" for file in found)
+    (tmp_path / "pets" / "labels.csv").write_text(table)
+    again = load_dataset(tmp_path / "pets" / "labels.csv", preparation="plain")
+    parts = (again.train, again.validation, again.test)
+    assert sorted(file for part in parts for file in part.files) == sorted(found)
+
+
+def test_images_that_are_no_files_have_none(digits):
+    assert digits.train.files is digits.validation.files is digits.test.files is None

@@ -44,11 +44,22 @@ def test_every_image_needs_one_label(labels):
         Split(np.zeros((3, 28, 28), np.uint8), labels)
 
 
+def test_every_image_needs_one_file_or_none_has_any():
+    with pytest.raises(ShapeError, match="3 images need as many files, got 2"):
+        Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64), ("a", "b"))
+
+
+def test_the_digest_is_of_images_and_labels_alone():
+    images, labels = np.ones((1, 28, 28), np.uint8), np.zeros(1, np.int64)
+    assert digest(Split(images, labels)) == digest(Split(images, labels, ("a.png",)))
+
+
 def numbered(labels):
     """Images that can be told apart by their first two pixels."""
     images = np.zeros((len(labels), 28, 28), np.uint8)
     images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(len(labels)), 256)
-    return Split(images, np.array(labels, np.int64))
+    files = tuple(f"{number}.png" for number in range(len(labels)))
+    return Split(images, np.array(labels, np.int64), files)
 
 
 def numbers(split):
@@ -68,6 +79,8 @@ def test_what_is_held_out_is_every_classs_share(labels, fraction, seed):
     assert numbers(kept) == sorted(numbers(kept))
     assert numbers(held) == sorted(numbers(held))
     assert np.array_equal(held.labels, whole.labels[numbers(held)])
+    assert list(kept.files) == [f"{number}.png" for number in numbers(kept)]
+    assert list(held.files) == [f"{number}.png" for number in numbers(held)]
     sizes = np.bincount(whole.labels)
     taken = np.bincount(held.labels, minlength=len(sizes))
     assert (taken <= np.maximum(sizes - 1, 0)).all()

@@ -1,5 +1,7 @@
 """`lenet evaluate`: how good weights are on a data set."""
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +20,8 @@ from lenet.cli.options import (
 )
 from lenet.cli.output import show, show_json, show_table
 from lenet.errors import InputError
-from lenet.figures.text import percent, percents
-from lenet.progress import say
+from lenet.figures.text import cautious_percent, percent, percents
+from lenet.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from lenet.checkpoints import Checkpoint
     from lenet.data.splits import Splits
     from lenet.evaluation import Evaluation
+
+_MISTAKES = 100
+"""How many the JSON lists at most."""
+
+_SHOWN = 10
 
 
 def evaluate(
@@ -52,39 +59,42 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure weights on a data set: errors, classes, confusions, calibration."""
-    from lenet.classifier import Classifier
-    from lenet.trust import errors_by_rejection
-
     if skip_damaged and data is None:
         raise InputError("--skip-damaged is for pictures of a folder: give it by --data FOLDER")
-    classifier = Classifier.load(weights, engine=engine, device=device)
-    say(classifier.engine.notice)
-    splits = classifier.load_data(
-        data or _find_data(weights, classifier.checkpoint), skip_damaged=skip_damaged
-    )
-    for remark in splits.remarks:
-        say(remark)
-    preparation = classifier.checkpoint.preprocessing.preparation
-    if splits.preparation != preparation:
-        say(
-            f"note: the pictures of {splits.name} are taken as they are, the weights were trained "
-            f"on ones prepared as {preparation}; lenet predict prepares them"
-        )
-    result = classifier.evaluate(splits, split)
-    part = splits.part(split)
-    believed, confidences = _believed(
-        classifier.checkpoint, part.images, classifier.scores(part.images)
-    )
-    rejection = errors_by_rejection(confidences, believed.argmax(axis=1) == part.labels)
-    if figures is not None:
-        from lenet.report import write_evaluation
+    with Progress() as progress:
+        progress.wait(f"reading {weights}")
+        from lenet.classifier import Classifier
+        from lenet.mistakes import list_mistakes
+        from lenet.trust import errors_by_rejection
 
-        write_evaluation(figures, classifier.checkpoint.network, result, part, believed)
-        say(f"figures in {figures}")
+        classifier = Classifier.load(weights, engine=engine, device=device)
+        progress.say(classifier.engine.notice)
+        progress.wait(f"reading {data or 'the data set that it was trained on'}")
+        splits = classifier.load_data(
+            data or _find_data(weights, classifier.checkpoint), skip_damaged=skip_damaged
+        )
+        for remark in (*splits.remarks, *_as_they_are(splits, classifier.checkpoint)):
+            progress.say(remark)
+        part = splits.part(split)
+        progress.wait(f"scoring {len(part):,} images")
+        result = classifier.evaluate(splits, split)
+        believed, confidences = _believed(
+            classifier.checkpoint, part.images, classifier.scores(part.images)
+        )
+        rejection = errors_by_rejection(confidences, believed.argmax(axis=1) == part.labels)
+        mistakes = list_mistakes(part, believed, splits.class_names)
+        if figures is not None:
+            progress.wait("drawing")
+            from lenet.report import write_evaluation
+
+            network = classifier.checkpoint.network
+            write_evaluation(figures, network, result, part, mistakes)
+            progress.say(f"figures in {figures}")
     if as_json:
         named = {"weights": weights, "data": splits.name, "split": split}
         rows = [{"rejected": share, "error_rate": error} for share, error in rejection]
-        show_json(named | result.to_dict() | {"rejection": rows})
+        worst = [dataclasses.asdict(mistake) for mistake in mistakes[:_MISTAKES]]
+        show_json(named | result.to_dict() | {"rejection": rows, "mistakes": worst})
         return
     show(
         f"{weights} on {splits.name}, {split}: accuracy {percent(result.accuracy)} "
@@ -92,10 +102,29 @@ def evaluate(
         f"{result.n_errors:,} of {result.n_images:,} wrong"
     )
     _show_evaluation(result)
+    if part.files is not None and mistakes:
+        show_table(
+            ("the worst mistakes", "truth", "answer", "probability"),
+            [
+                (str(m.file), m.truth, m.answer, cautious_percent(m.probability))
+                for m in mistakes[:_SHOWN]
+            ],
+            text_columns=3,
+        )
     show_table(
         ("least sure answers rejected", *(percent(share) for share, _ in rejection)),
         [("wrong of the others", *(percent(error) for _, error in rejection))],
     )
+
+
+def _as_they_are(splits: "Splits", checkpoint: "Checkpoint") -> Iterator[str]:
+    """What to know where pictures are prepared in another way than the weights' own."""
+    preparation = checkpoint.preprocessing.preparation
+    if splits.preparation != preparation:
+        yield (
+            f"note: the pictures of {splits.name} are taken as they are, the weights were trained "
+            f"on ones prepared as {preparation}; lenet predict prepares them"
+        )
 
 
 def _believed(

@@ -1,6 +1,7 @@
 """A name or a folder of pictures becomes a data set in memory: train, validation and test."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lenet.data.downloads import read_files
 from lenet.data.drawn.handwriting import draw_digits
 from lenet.data.idx import read_idx
 from lenet.data.layouts import find_source
-from lenet.data.layouts.source import Source, several
+from lenet.data.layouts.source import Part, Source, several
 from lenet.data.preprocessing import PREPARATIONS, Preparation, Wish
 from lenet.data.reading import read_part
 from lenet.data.remarks import remark_on
@@ -259,10 +260,19 @@ def _read(
     parts, sound = {}, {}
     for name, (ink, each) in read.items():
         sound[name] = np.array([not failure for failure in each], bool)
-        parts[name] = take(Split(ink, source.parts[name].labels), sound[name])
+        part = source.parts[name]
+        parts[name] = take(Split(ink, part.labels, _files(part, folder)), sound[name])
     counts = np.bincount(parts["train"].labels, minlength=len(source.class_names))
     if not counts.all():
         name = source.class_names[int(counts.argmin())]
         raise DataError(f"{folder}: no picture of {name!r} can be read; replace them")
     remark = f"{damage} and were left out: {why}." if failures else ""
     return parts, sound["train"], remark
+
+
+def _files(part: Part, folder: Path) -> tuple[str, ...] | None:
+    """Where the pictures of a part lie below the folder, or beside the table that is the data."""
+    if isinstance(part.pictures, np.ndarray):
+        return None
+    top = folder if folder.is_dir() else folder.parent
+    return tuple(Path(os.path.relpath(path, top)).as_posix() for path in part.pictures)

@@ -1,6 +1,7 @@
 """A data set in memory: uint8 images and labels, in three parts that never mix."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ class Split:
     ----------
     images : (N, 28, 28) uint8, paper = 0, full ink = 255
     labels : (N,) int64, 0 … classes − 1
+    files : (N,) tuple of str, optional
+        Where each image is from, below the data set's folder; None where images are no files.
 
     Raises
     ------
@@ -27,6 +30,7 @@ class Split:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    files: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_ink(self.images)
@@ -35,6 +39,8 @@ class Split:
                 f"{len(self.images)} images need labels ({len(self.images)},) int64, "
                 f"got {self.labels.shape} {self.labels.dtype}"
             )
+        if self.files is not None and len(self.files) != len(self.images):
+            raise ShapeError(f"{len(self.images)} images need as many files, got {len(self.files)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -108,8 +114,9 @@ def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split
 
 
 def take(split: Split, chosen: NDArray[np.bool_]) -> Split:
-    """The chosen images of a split, with their labels."""
-    return Split(split.images[chosen], split.labels[chosen])
+    """The chosen images of a split, with their labels and files."""
+    files = split.files and tuple(itertools.compress(split.files, chosen))
+    return Split(split.images[chosen], split.labels[chosen], files)
 
 
 def draw_held_out(labels: NDArray[np.int64], amount: int | float, seed: int) -> NDArray[np.bool_]:

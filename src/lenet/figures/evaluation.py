@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -10,12 +9,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenet.data.preprocessing import FULL_INK
-from lenet.evaluation import Evaluation, cross_entropies, softmax
+from lenet.data.splits import Split
+from lenet.evaluation import Evaluation
 from lenet.figures.style import (
     BEST,
     MUTED,
     PAPER,
     PERCENT,
+    TEXT,
     TRAIN,
     VALIDATION,
     WIDTH,
@@ -26,6 +27,7 @@ from lenet.figures.style import (
     text_on,
 )
 from lenet.figures.text import NOTHING, cautious_percent, short
+from lenet.mistakes import Mistake
 
 MISTAKES = 30
 PREPARED = 12
@@ -141,40 +143,30 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
 
 
 @styled
-def draw_mistakes(
-    ink: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    scores: NDArray[np.floating[Any]],
-    class_names: Sequence[str],
-    limit: int = MISTAKES,
-) -> Figure:
-    """The wrong answers that were furthest from the truth: the largest losses.
+def draw_mistakes(part: Split, mistakes: Sequence[Mistake], limit: int = MISTAKES) -> Figure:
+    """The wrong answers that were furthest from the truth.
 
     Parameters
     ----------
-    ink : (N, 28, 28) uint8, paper = 0, full ink = 255
-    labels : (N,) int64
-    scores : (N, classes) float
-    class_names : sequence of str
-        By label.
+    part : Split
+        Whose images they are of.
+    mistakes : sequence of Mistake
+        All of them, the worst first.
     limit : int
-        How many at most.
+        How many to draw at most.
     """
-    predictions = scores.argmax(axis=1)
-    wrong = np.flatnonzero(predictions != labels)
-    loss = cross_entropies(scores, labels)
-    worst = wrong[np.argsort(-loss[wrong], kind="stable")][:limit]
-    sure = softmax(scores)
+    worst = mistakes[:limit]
     columns = 6
     rows = max(1, math.ceil(len(worst) / columns))
-    inches = 0.85 + 1.42 * rows
+    has_files = part.files is not None
+    inches = 0.85 + (1.6 if has_files else 1.42) * rows
     figure = new_figure(inches)
-    if not len(worst):
-        heading(figure, "No mistakes", f"All {len(labels):,} images were given the right label.")
+    if not worst:
+        heading(figure, "No mistakes", f"All {len(part):,} images were given the right label.")
         return figure
-    title = f"The {len(worst)} worst of {len(wrong):,} mistakes"
-    if len(worst) == len(wrong):
-        title = f"All {len(wrong)} mistakes" if len(wrong) > 1 else "The one mistake"
+    title = f"The {len(worst)} worst of {len(mistakes):,} mistakes"
+    if len(worst) == len(mistakes):
+        title = f"All {len(worst)} mistakes" if len(worst) > 1 else "The one mistake"
     top = heading(
         figure,
         title,
@@ -187,32 +179,22 @@ def draw_mistakes(
         left=0.02,
         right=0.98,
         top=1 - top,
-        bottom=0.42 / inches,
-        hspace=0.45,
+        bottom=(0.6 if has_files else 0.42) / inches,
+        hspace=0.62 if has_files else 0.45,
         wspace=0.14,
     )
-    for place, i in enumerate(worst):
+    for place, mistake in enumerate(worst):
         axes = figure.add_subplot(grid[place // columns, place % columns])
-        draw_picture(axes, FULL_INK - ink[i])
+        draw_picture(axes, FULL_INK - part.images[mistake.image])
         axes.set_anchor("N")
-        truth, said = labels[i], predictions[i]
-        axes.text(
-            0,
-            -0.04,
-            f"{short(class_names[truth], 9)} {cautious_percent(sure[i, truth])}",
-            transform=axes.transAxes,
-            va="top",
-            size=7.5,
-        )
-        axes.text(
-            0,
-            -0.19,
-            f"{short(class_names[said], 9)} {cautious_percent(sure[i, said])}",
-            transform=axes.transAxes,
-            va="top",
-            size=7.5,
-            color=BEST,
-        )
+        truth = f"{short(mistake.truth, 9)} {cautious_percent(mistake.truth_probability)}"
+        answer = f"{short(mistake.answer, 9)} {cautious_percent(mistake.probability)}"
+        lines = [(truth, TEXT), (answer, BEST)]
+        if mistake.file is not None:
+            lines.append((short(mistake.file.rpartition("/")[2], 17), MUTED))
+        for line, (text, colour) in enumerate(lines):
+            below = -0.04 - 0.15 * line
+            axes.text(0, below, text, transform=axes.transAxes, va="top", size=7.5, color=colour)
     return figure
 
 
