@@ -1,6 +1,7 @@
 """A training from data to report, followed as it goes: what `lenet train` and `lenet.fit` do."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from lenet.data.preprocessing import Wish
 from lenet.engines import Engine
 from lenet.progress import EpochTable, Progress
 from lenet.runs import Run, create_run, finish_run
+from lenet.runs.tensorboard import find_writer, writing_scalars
+from lenet.training.history import Epoch
 from lenet.training.losses import Loss
 from lenet.training.optimizers import BuildOptimizer
 from lenet.training.recipes import Recipe
@@ -29,6 +32,7 @@ def fit(
     name: str | None = None,
     engine: Engine | None = None,
     verbose: bool = True,
+    tensorboard: bool = False,
 ) -> Run:
     """Train in a new run folder and write its report: what `lenet train` does.
 
@@ -62,6 +66,8 @@ def fit(
         What `lenet.select_engine` chooses when not given.
     verbose : bool
         Print what is waited for, and a row for each epoch.
+    tensorboard : bool
+        Write each epoch's figures into the run folder for TensorBoard, which must be installed.
 
     Returns
     -------
@@ -71,8 +77,11 @@ def fit(
     Raises
     ------
     LenetError
-        When the data, the network or the folder cannot be had, or the training diverges.
+        When the data, the network, the folder or TensorBoard cannot be had, or the training
+        diverges.
     """
+    if tensorboard:
+        find_writer()  # before a folder is made
     with Progress(silent=not verbose) as progress:
         progress.wait(f"reading {data}")
         run = create_run(
@@ -90,10 +99,10 @@ def fit(
             name=name,
             engine=engine,
         )
-        return follow(run, progress)
+        return follow(run, progress, tensorboard=tensorboard)
 
 
-def follow(run: Run, progress: Progress) -> Run:
+def follow(run: Run, progress: Progress, *, tensorboard: bool = False) -> Run:
     """Train a run to its end and draw its report, while a person looks on.
 
     Parameters
@@ -101,6 +110,8 @@ def follow(run: Run, progress: Progress) -> Run:
     run : Run
         From `lenet.runs.create_run` or `open_run`.
     progress : Progress
+    tensorboard : bool
+        As for `fit`.
 
     Returns
     -------
@@ -116,7 +127,16 @@ def follow(run: Run, progress: Progress) -> Run:
         progress.say(line)
     done = run.state.epoch if run.state is not None else 0
     table = EpochTable(progress, run.recipe.epochs, done, len(run.splits.train))
-    run = finish_run(run, table.on_epoch, table.on_step, table.on_progress)
+    with contextlib.ExitStack() as stack:
+        watchers: list[Callable[[Epoch], object]] = [table.on_epoch]
+        if tensorboard and run.results is None:
+            watchers.append(stack.enter_context(writing_scalars(run)))
+
+        def on_epoch(epoch: Epoch) -> None:
+            for watch in watchers:
+                watch(epoch)
+
+        run = finish_run(run, on_epoch, table.on_step, table.on_progress)
     progress.wait("drawing the report")
     from lenet.report import write_report  # matplotlib comes with it
 

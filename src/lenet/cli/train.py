@@ -88,6 +88,12 @@ def train(
             metavar="DIR",
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", help="Write each epoch's figures for TensorBoard into the run folder."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network; everything goes into a run folder, with a report."""
@@ -98,6 +104,10 @@ def train(
         from lenet import runs
         from lenet.engines import select_engine
         from lenet.fitting import follow
+        from lenet.runs.tensorboard import find_writer
+
+        if tensorboard:
+            find_writer()  # before a folder is made
 
         progress.wait(f"reading {data if resume is None else resume}")
         if resume is not None:
@@ -136,7 +146,7 @@ def train(
                     engine=select_engine(engine, device),
                 )
         try:
-            run = follow(run, progress)
+            run = follow(run, progress, tensorboard=tensorboard)
         except KeyboardInterrupt:
             command = f"lenet train --resume {shlex.quote(str(run.folder))}"
             raise KeyboardInterrupt(f"go on with: {command}") from None
@@ -150,7 +160,7 @@ def train(
 
 def _refuse_other_settings(context: typer.Context, resume: Path) -> None:
     """A resumed run may become longer, find its data elsewhere, change its engine; no more."""
-    allowed = {"resume", "data", "epochs", "patience", "engine", "device", "as_json"}
+    allowed = {"resume", "data", "epochs", "patience", "engine", "device", "as_json", "tensorboard"}
     given = [
         option.opts[0]
         for option in context.command.params
