@@ -33,7 +33,7 @@ SILENT_MODULES = {
 SILENT_FUNCTIONS = {"__repr__", "_repr_html_"}  # for programmers
 SILENT = re.compile(
     r"""
-    < | es$ | \{0\}[ ]kB$                                       # HTML, plurals, units
+    < | es$ | \{0\}[ ]kB$ | report\.html$                      # HTML, plurals, units, files
     | (lenet[ ](predict|train|evaluate|\{0\})|--[a-z]+)([ ]|$)  # commands
     | \^ | Glyph[ ] | [ ]\\ | ;[ ].*\\1 | [.;][ ][Dd]id[ ]you[ ]mean$  # regular expressions
     | (Callable|tuple)\[ | .*[ ]\|[ ]\w+$                       # types
@@ -52,7 +52,10 @@ SHOWING = {  # functions that show a person what they are given, be it a single 
 LISTING = {"_facts", "_commands", "_figures"}  # functions whose dictionaries have shown keys
 WORDS = {  # that fill a sentence's hole, or stand in a table's cell
     *("train", "validation", "test", "Test", "Training", "none"),
-    *("missing", "damaged", "ready", "interrupted", "training", "rejected, %"),
+    *("missing", "damaged", "ready", "interrupted", "training", "rejected, %", "total"),
+    *("Loss", "Accuracy", "Next", "Probabilities", "points"),
+    *("all", "verified", "reproduced", "better", "worse", "penalty", "confidence"),
+    *("garments", "letters", "noise", "blank"),
     *("{0} pass{1}", "{0} seed{1}"),
 }
 OTHERS = {  # sentences of typer's and of the system's
@@ -61,6 +64,7 @@ OTHERS = {  # sentences of typer's and of the system's
     *("option {0} does not take a value", "got unexpected extra argument ({0})"),
     *("{0} is not in the range {1}", "Show this message and exit.", "No such file or directory"),
     *("Permission denied", "No space left on device", "Is a directory", "Not a directory"),
+    *("Input should be greater than or equal to {0}", "Input should be less than or equal to {0}"),
     *("File exists", "Read-only file system"),
 }
 
@@ -103,7 +107,7 @@ def _said_by(tree: ast.AST) -> Iterator[str]:
                 dictionaries = (each for each in ast.walk(node) if isinstance(each, ast.Dict))
                 shown = [key for each in dictionaries for key in each.keys if key is not None]
         for text in itertools.chain.from_iterable(map(_texts, shown)):
-            yield from (piece for piece in _pieces(_template(text)) if len(_words(piece)) == 1)
+            yield from filter(_words, _pieces(_template(text)))
 
 
 def _texts(tree: ast.AST) -> Iterator[ast.JoinedStr | ast.Constant]:
@@ -138,7 +142,7 @@ def _pieces(text: str) -> Iterator[str]:
         return
     # A sentence stands for itself; what else begins with a blank continues what is before it.
     if re.match(r" (?! )", text) and not text.strip()[:1].isupper():
-        yield _numbered(f" {text.strip()}" + " " * text.endswith(" "))
+        yield _numbered(f" {text.strip()}")
     else:
         yield from map(_numbered, re.split(r"\n| {2,}", re.sub(r"^ (?! )", "", text)))
 

@@ -94,8 +94,10 @@ class TestTranslate:
             ),
             ("epoch 3 must be at least 0, got 1", "epoch 3 必须是不小于 0，现在是 1"),
             ("It was fine. The loss has grown to 5.", "It was fine. 损失增大到了 5。"),
+            ("--epochs must be a whole number, got 'x'", "--epochs 必须是整数，现在是 'x'"),
+            ("4 given; use one of scale, noise, shift", "4 given；可用的有 scale, noise, shift"),
             ("learning rate 0.1, batch size 32", "学习率 0.1，批大小 32"),
-            ("2 of 10", "2，共 10"),
+            ("2 of 10", "2 / 10"),
         ],
     )
     def test_finds_what_is_known(self, chinese, english, said):
@@ -177,7 +179,23 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(lenet_command, folder):
+def drawn():
+    """The texts of every figure that is drawn, as a list that grows."""
+    from lenet.figures import style
+
+    texts, spell = [], style.spell
+
+    def remember(figure):
+        texts.extend(text.get_text() for text in figure.findobj(style.Text))
+        spell(figure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "spell", remember)
+        yield texts
+
+
+@pytest.fixture(scope="module")
+def run(lenet_command, folder, drawn):
     """A tiny training in Chinese: what it said, and its folder."""
     result = lenet_command(
         *("--lang", "zh", "train", "--data", folder, "--epochs", 2, "--engine", "torch"),
@@ -202,6 +220,16 @@ class TestProgram:
         assert "训练集" in page or "训练图片" in page
         assert english_left(re.sub(r"<[^>]*>", "|", page)) is None
 
+    def test_figures(self, lenet_command, run, folder, drawn):
+        picture, target = folder / "dark" / "9.png", folder.parent / "seen.png"
+        for weights in ("digits", "lecun1998"):
+            lenet_command(
+                *("--lang", "zh", "predict", picture, "--weights", weights, "--explain", target)
+            )
+        assert "验证" in drawn
+        left = {text for text in drawn if re.search(r"[A-Za-z]{3,}", text)}
+        assert {text for text in left if not re.search(r"dark|light|plain|\.png", text)} == set()
+
     def test_files_for_programs_stay_english(self, run):
         results = json.loads((run[1] / "run.json").read_text("utf-8"))["results"]
         assert results["diagnosis"]["sentence"].isascii()
@@ -223,6 +251,10 @@ class TestProgram:
         said = result.out + result.err
         assert re.search(r"[\u4e00-\u9fff]", said), said
         assert english_left(said) is None, said
+
+    def test_names_that_are_typed_stay_as_they_are(self, lenet_command):
+        assert "  optimizer " in lenet_command("--lang", "zh", "recipes", "tuned").out
+        assert " name, optimizer, " in lenet_command("--lang", "zh", "train", "--set", "x=1").err
 
     def test_predict_with_doubts(self, lenet_command, folder):
         result = lenet_command("--lang", "zh", "predict", folder / "dark" / "3.png")

@@ -21,7 +21,7 @@ _SPACED_HOLE = re.compile(r"( ?)\{(\d+)\}( ?)")
 _COLUMNS = re.compile(r"(\n| {2,})")  # what stands side by side or line by line
 _SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 _JOINTS = {"; ": "；", ": ": "：", ", ": "，"}  # between a message and what it wraps, or the next
-_STARTS, _ENDS = (" ", ";", "must "), " "  # of what continues a text, or is continued by one
+_CONTINUES = (" ", ";", "must ")  # how a text begins that stands behind another
 _ENDING = re.compile(r"(s|es)?([;,(].*)?")  # of a word: a plural's, and what follows it
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -93,8 +93,8 @@ def _said(text: str) -> str | None:
         return _joined(sentences, "")
     found = _filled(catalogue.templates, text)
     for mark, translated in _JOINTS.items() if found is None else ():
-        if mark in text:  # a message may have another colon
-            found = found or _joined(text.split(mark, 1 if mark == ": " else -1), translated)
+        if mark in text:
+            found = found or _joined(_parted(text, mark), translated)
     found = found or _filled(catalogue.counts, text)
     return found or (_joined(sentences, " ") if len(sentences) > 1 else None)
 
@@ -135,9 +135,16 @@ def _is_chinese(character: str) -> bool:
     return "\u4e00" <= character <= "\u9fff"
 
 
+def _parted(text: str, mark: str) -> list[str]:
+    """Cut at the mark: at every one, but a message may have another colon."""
+    return text.split(mark, 1 if mark == ": " else -1)
+
+
 def _joined(pieces: list[str], mark: str) -> str | None:
     """What is known of the pieces, and the others as they are; None where none is known."""
-    said = [_said(piece) if piece.strip() else None for piece in pieces]
+    # In a list, a single word is the name of something.
+    names = mark == _JOINTS[", "]
+    said = [_said(one) if len(one.split()) > names else None for one in pieces]
     if not any(said):
         return None
     return mark.join(new or old for new, old in zip(said, pieces, strict=True))
@@ -177,16 +184,18 @@ def _may_be_counted(value: str) -> bool:
 
 
 class _Template(NamedTuple):
-    """A sentence cut at its holes, and its translation."""
+    """A sentence cut at its holes, its translation, and how early it is tried."""
 
     parts: tuple[str, ...]
     target: str
+    rank: int
 
 
 class _Catalogue(NamedTuple):
-    """Sentences without holes; templates, those that begin with words first, then the longest.
+    """Sentences without holes, and templates in the order in which they are tried.
 
-    Those that are little but their holes stand apart: they are tried last.
+    First those that begin with words, then what is added in brackets, then the others; of each
+    the longest first. Those that are little but holes stand apart.
     """
 
     exact: dict[str, str]
@@ -206,24 +215,18 @@ def _catalogue(language: str) -> _Catalogue:
                 exact[template.parts[0]] = template.target
             else:
                 templates.append(template)
-    templates.sort(key=lambda one: (not one.parts[0], -sum(map(len, one.parts))))
+    templates.sort(key=lambda one: (one.rank, -sum(map(len, one.parts))))
     counts = [one for one in templates if _counts(one.parts)]
     return _Catalogue(exact, [one for one in templates if not _counts(one.parts)], counts)
 
 
 def _templates(english: str, other: str) -> Iterator[_Template]:
     """Cut at the holes; what continues another text may stand behind it or in a hole of its own."""
-    yield _template(english.strip(), other)
-    if english.endswith(_ENDS):
-        number = len(_HOLE.findall(english))
-        yield _template(f"{english}{{{number}}}", f"{other}{{{number}}}")
-    if english.startswith(_STARTS):
-        shifted = [
-            _HOLE.sub(lambda hole: f"{{{int(hole[1]) + 1}}}", text) for text in (english, other)
-        ]
+    parts = tuple(_HOLE.split(english.strip())[::2])
+    yield _Template(parts, other, 0 if parts[0] else 2)
+    if english.startswith(_CONTINUES):
         glue = " " if english[0].isalpha() else ""
-        yield _template(f"{{0}}{glue}{shifted[0]}", f"{{0}}{glue}{shifted[1]}")
-
-
-def _template(english: str, other: str) -> _Template:
-    return _Template(tuple(_HOLE.split(english)[::2]), other)
+        shifted = _HOLE.sub(lambda hole: f"{{{int(hole[1]) + 1}}}", other)
+        parts = tuple(_HOLE.split(english)[::2])
+        rank = 1 if english.startswith(" (") else 2
+        yield _Template(("", f"{glue}{parts[0]}", *parts[1:]), f"{{0}}{glue}{shifted}", rank)

@@ -131,7 +131,7 @@ def _usage(error: typer.TyperException) -> str:
     message = _wrong_number(error) or error.format_message().strip().rstrip(".")
     message = message.replace(". Did you mean", "; did you mean")
     message = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", message)
-    return f"{message[:1].lower()}{message[1:]} (see {path} --help)"
+    return f"{message[:1].lower()}{message[1:]}" + f" (see {path} --help)"
 
 
 def _wrong_number(error: typer.TyperException) -> str | None:

@@ -13,6 +13,7 @@ from lenet.cli.options import (
     dataset_names,
 )
 from lenet.cli.output import show, show_json, show_table
+from lenet.language import translate
 from lenet.progress import say
 
 if TYPE_CHECKING:
@@ -131,5 +132,5 @@ def data_check(
     show(f"{splits.name}: {layout}; pictures prepared as {splits.preparation}")
     rows = zip(splits.class_names, *counts.values(), strict=True)
     body = [(name, *(f"{n:,}" for n in numbers)) for name, *numbers in rows]
-    total = ("all", *(f"{sum(numbers):,}" for numbers in counts.values()))
+    total = (translate("all"), *(f"{sum(numbers):,}" for numbers in counts.values()))
     show_table(("class", *SPLITS), [*body, total])

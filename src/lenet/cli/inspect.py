@@ -34,6 +34,7 @@ def summary(
             rows.cells(),
             title=name,
             text_columns=rows.text_columns,
+            names=0,
         )
 
 
@@ -62,6 +63,7 @@ def models(
             ("name", "data", "network", "parameters", "test", "size"),
             [_row(name, card) for name, card in cards.items()],
             text_columns=3,
+            names=3,
         )
         show("more of one, its limits too: lenet models NAME")
     else:

@@ -54,8 +54,12 @@ def show_table(
     *,
     title: str | None = None,
     text_columns: int = 1,
+    names: int = 1,
 ) -> None:
-    """A table on stdout: so many columns of text on the left, then numbers."""
+    """A table on stdout: so many columns of text on the left, then numbers.
+
+    In the first `names` columns a single word is a name, and stays as it is.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -69,7 +73,11 @@ def show_table(
             Text(printable(translate(name))), justify="left" if place < text_columns else "right"
         )
     for row in rows:
-        table.add_row(*(Text(printable(translate(value))) for value in row))
+        cells = (
+            value if place < names and len(value.split()) == 1 else translate(value)
+            for place, value in enumerate(row)
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 200)  # a file has no right edge

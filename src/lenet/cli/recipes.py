@@ -35,7 +35,7 @@ def _show_one(name: str, as_json: bool) -> None:
         show_json(recipe.to_dict())
         return
     rows = [(key, _written(value)) for key, value in flatten_recipe(recipe).items()]
-    show_table(("--set", "value"), rows, title=f"{name}: {PURPOSES[name]}")
+    show_table(("--set", "value"), rows, title=f"{name}: {PURPOSES[name]}", names=2)
 
 
 def _show_all(as_json: bool) -> None:

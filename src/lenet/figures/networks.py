@@ -135,9 +135,10 @@ def draw_explanation(explanation: Explanation) -> Figure:
     ]
     below = 10.3 if codes is None else 11.2  # where the doubts begin, in inches
     figure = new_figure(below + 0.35 + 0.18 * len(doubts))
-    others = "then " + ", ".join(
+    next_best = (
         f"{short(class_names[i], 16)} {cautious_percent(probabilities[i])}" for i in order[1:3]
     )
+    others = f"then {', '.join(next_best)}"
     said = f"{short(class_names[best], 30)}  {cautious_percent(probabilities[best])}"
     if explanation.prediction.label is None:
         said, others = "Nothing found", "this is what the network says of blank paper"
