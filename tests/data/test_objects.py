@@ -25,6 +25,16 @@ def test_two_digits_are_two_however_near(gap):
     assert np.array_equal(both, first)
 
 
+@pytest.mark.parametrize("height", [50, 100])
+def test_a_stroke_of_an_open_four_may_be_farther_away_than_another_digit(height):
+    mask = np.zeros((200, 200), bool)
+    mask[40:150, 120:130] = True
+    mask[50 : 50 + height, 80:90] = True  # by more than a quarter of the digit's height
+    whole, several = one_object(mask)
+    assert several == (height == 100)
+    assert np.array_equal(whole, mask) == (height == 50)
+
+
 def test_a_digit_cut_by_thin_lines_is_one():
     mask = ink(TWO)
     mask[::25] = False

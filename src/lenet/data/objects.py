@@ -9,6 +9,7 @@ _SPECK = 0.02  # of the largest piece's area: less is dirt
 _DOT = 1.75  # of the stroke's width: a shorter piece is a dot, and no digit has one
 _ADJACENT = 0.3  # of the stroke's width: what is so near belongs to the stroke, however short it is
 _GAP = 0.17  # of the digit's size: what is farther apart is another object
+_GAP_OF_SHORT = 0.33  # of both together: so far a piece that is no digit may be; of MNIST's 98 %
 _BESIDE = 0.045  # of the digit's size: two upright pieces so far apart are two digits
 _UPRIGHT = 0.65  # of the digit's height: a piece so high stands beside it, and is not its bar
 _AS_LARGE = 0.4  # of the digit's size: another object that large is worth a doubt
@@ -52,10 +53,9 @@ def one_object(mask: Mask) -> tuple[Mask, bool]:
     while gaps:
         piece = min(gaps, key=lambda other: gaps[other])
         gap = gaps.pop(piece)
-        box = _union(boxes[chosen])
-        size = max(box[2] - box[0], box[3] - box[1])
-        long = max(boxes[piece][2] - boxes[piece][0], boxes[piece][3] - boxes[piece][1])
-        if gap >= _GAP * size:
+        size = _longer_side(_union(boxes[chosen]))
+        long = _longer_side(boxes[piece])
+        if gap >= _widest_gap(boxes, chosen, piece):
             refused.append((piece, long, size))
         elif _stands_beside(pieces, piece, chosen, gap):
             refused.append((piece, max(long, size), size))
@@ -79,6 +79,23 @@ def _gap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Pixels of paper between two outlines where they are nearest."""
     apart = one[:, None] - other[None]
     return float(np.sqrt((apart**2).sum(-1).min())) - 1
+
+
+def _widest_gap(boxes: NDArray[np.intp], chosen: list[int], piece: int) -> float:
+    """How far a piece may be from what was chosen.
+
+    A short one, as of an open 4, is no digit itself, and may be as far away as it is long.
+    """
+    box, (top, _, bottom, _) = _union(boxes[chosen]), boxes[piece]
+    near = _GAP * _longer_side(box)
+    if bottom - top >= _UPRIGHT * (box[2] - box[0]):
+        return near
+    far = _GAP_OF_SHORT * _longer_side(_union(boxes[[*chosen, piece]]))
+    return max(near, min(far, _longer_side(boxes[piece])))
+
+
+def _longer_side(box: NDArray[np.intp]) -> int:
+    return int(max(box[2] - box[0], box[3] - box[1]))
 
 
 def _union(boxes: NDArray[np.intp]) -> NDArray[np.intp]:
