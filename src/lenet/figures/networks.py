@@ -68,19 +68,14 @@ def draw_filters(network: "LeNet") -> Figure:
 def _draw_table(
     axes: Axes, kernels: NDArray[np.float32], linked: NDArray[np.bool_], limit: float
 ) -> None:
-    """Kernels in their columns and rows, numbered, where they are linked.
-
-    All in one set of axes: a set for each of 96 takes half a second to make.
-    """
+    """Kernels in their columns and rows, numbered, where they are linked."""
     size = kernels.shape[-1]
     gap = 0.16 * size
-    frames = []
-    for out, into in np.argwhere(linked):
-        left, top = out * (size + gap), into * (size + gap)
-        place = (left, left + size, top + size, top)
-        axes.imshow(kernels[out, into], cmap=SIGNED, vmin=-limit, vmax=limit, extent=place)
-        frames.append(Rectangle((left, top), size, size))
-    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=FAINT, linewidth=0.6))
+    tiles = [
+        (out * (size + gap), into * (size + gap), kernels[out, into])
+        for out, into in np.argwhere(linked)
+    ]
+    _tile(axes, tiles, SIGNED, -limit, limit)
     columns, rows = linked.shape
     for out in range(columns):
         at = out * (size + gap) + size / 2
@@ -281,13 +276,43 @@ def _bars(
 
 
 def _maps(figure: Figure, place: Spec, maps: NDArray[np.floating[Any]], rows: int) -> None:
-    """Feature maps side by side, in one scale so that they can be compared."""
-    columns = len(maps) // rows
-    grid = place.subgridspec(rows, columns, wspace=0.06, hspace=0.08)
-    scale = _scale(maps)
+    """Feature maps side by side across the page, in one scale so that they can be compared."""
+    axes = figure.add_subplot(place)
+    columns, size = len(maps) // rows, maps.shape[-1]
+    gap = 0.07 * size
+    box = axes.get_position()
+    shape = box.width * figure.get_figwidth() / (box.height * figure.get_figheight())
+    down = size + gap
+    across = max(down, (shape * (rows * down - gap) + gap) / columns)
+    tiles = []
     for i, values in enumerate(maps):
-        axes = figure.add_subplot(grid[i // columns, i % columns])
-        draw_picture(axes, values, *scale)
+        row, column = divmod(i, columns)
+        tiles.append((column * across + (across - down) / 2, row * down, values))
+    _tile(axes, tiles, *_scale(maps))
+    axes.set_xlim(0, columns * across - gap)
+    axes.set_ylim(rows * down - gap, 0)
+    axes.set_axis_off()
+
+
+def _tile(
+    axes: Axes,
+    tiles: Sequence[tuple[float, float, NDArray[np.floating[Any]]]],
+    colours: Colormap,
+    low: float,
+    high: float,
+) -> None:
+    """Square pictures, each framed, at their left and top, a unit for each value.
+
+    All in one set of axes: a set for each of 96 takes half a second to make.
+    """
+    frames = []
+    for left, top, values in tiles:
+        size = len(values)
+        place = (left, left + size, top + size, top)
+        axes.imshow(values, cmap=colours, vmin=low, vmax=high, extent=place)
+        frames.append(Rectangle((left, top), size, size))
+    edges = PatchCollection(frames, facecolor="none", edgecolor=FAINT, linewidth=0.6, clip_on=False)
+    axes.add_collection(edges)
 
 
 def _codes(
