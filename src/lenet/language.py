@@ -7,7 +7,8 @@ CSV, weights, a Python exception) stays English.
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -102,6 +103,8 @@ def _said(text: str) -> str | None:
 def _filled(templates: "list[_Template]", text: str) -> str | None:
     """The translation by the first template that fits."""
     for template in templates:
+        if template.longest not in text:  # most of them are sorted out at once
+            continue
         values = _match(template.parts, text)
         if values is not None:
             return _fill(template.target, values)
@@ -183,12 +186,18 @@ def _may_be_counted(value: str) -> bool:
     return not _LETTER.search(value) or translate(value) != value
 
 
-class _Template(NamedTuple):
+@dataclass(frozen=True)
+class _Template:
     """A sentence cut at its holes, its translation, and how early it is tried."""
 
     parts: tuple[str, ...]
     target: str
     rank: int
+
+    @cached_property
+    def longest(self) -> str:
+        """The longest part."""
+        return max(self.parts, key=len)
 
 
 class _Catalogue(NamedTuple):
