@@ -54,7 +54,17 @@ WORDS = {  # that fill a sentence's hole, or stand in a table's cell
     *("train", "validation", "test", "Test", "Training", "none"),
     *("missing", "damaged", "ready", "interrupted", "training", "rejected, %", "total"),
     *("Loss", "Accuracy", "Next", "Probabilities", "points"),
-    *("all", "verified", "reproduced", "better", "worse", "penalty", "confidence"),
+    *(
+        "one",
+        "inference",
+        "all",
+        "verified",
+        "reproduced",
+        "better",
+        "worse",
+        "penalty",
+        "confidence",
+    ),
     *("garments", "letters", "noise", "blank"),
     *("{0} pass{1}", "{0} seed{1}"),
 }
