@@ -80,7 +80,7 @@ def measure(
     layers = ask(test.images, *FEATURE_LAYERS, "output")
     scores = layers["output"]
     right = scores.argmax(1) == test.labels
-    probabilities = trust.probabilities(scores)
+    probabilities = softmax(trust.cool(scores))
     known = trust.known(features_of(layers))
     strange = {k: trust.known(features_of(ask(v, *FEATURE_LAYERS))) for k, v in others.items()}
     unknown, unsure = known < trust.least_known, probabilities.max(1) < trust.least_probability

@@ -147,7 +147,7 @@ def test_trust_is_fitted_so_that_right_answers_are_rarely_doubted():
     right = scores.argmax(1) == labels
     how_known = fitted.known(held_out)
     assert (how_known[right] < fitted.least_known).mean() == pytest.approx(0.01, abs=0.002)
-    winning = fitted.probabilities(scores).max(1)
+    winning = softmax(fitted.cool(scores)).max(1)
     assert (winning[right] < fitted.least_probability).mean() <= 0.021
     assert fitted.least_probability <= SURE
     assert fitted.known(strangers).mean() < 0.1 < 0.9 < how_known.mean()

@@ -1,6 +1,6 @@
 """Answers: what the scores of a network say of a picture, how sure that is, and why to doubt it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +79,30 @@ class Answer:
     known: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the network says of images, one `Answer` after another.
+
+    Parameters
+    ----------
+    scores : (N, classes) float64
+        As `Judge.cool` gives them: their softmax are the probabilities.
+    confidences : (N,) float64, 0 … 1
+        What the least sure are rejected by.
+    known : (N,) float64, or None
+        As `Answer` has it.
+    """
+
+    scores: NDArray[np.float64]
+    confidences: NDArray[np.float64]
+    known: NDArray[np.float64] | None
+
+    def __iter__(self) -> Iterator[Answer]:
+        rows = softmax(self.scores).astype(np.float32)
+        known = [None] * len(rows) if self.known is None else self.known.tolist()
+        return map(Answer, rows, known)
+
+
 class Judge:
     """Turns scores into predictions, as far as they may be believed.
 
@@ -117,18 +141,23 @@ class Judge:
 
     def answers(
         self, scores: NDArray[np.float32], layers: Mapping[str, NDArray[np.float32]]
-    ) -> list[Answer]:
+    ) -> Answers:
         """What scores (N, classes) say, given the outputs of `layers`.
 
         Raises InputError when they are not finite.
         """
         if not np.isfinite(scores).all():
             raise InputError("these weights give scores that are not finite: take others")
+        cooled = self.cool(scores)
+        probabilities = softmax(cooled)
         if self.trust is None:
-            return [Answer(row, None) for row in softmax(scores).astype(np.float32)]
-        rows = self.trust.probabilities(scores).astype(np.float32)
-        known = self.trust.known(features_of(layers)).tolist()
-        return [Answer(*each) for each in zip(rows, known, strict=True)]
+            return Answers(cooled, probabilities.max(axis=1), None)
+        known = self.trust.known(features_of(layers))
+        return Answers(cooled, self.trust.confidence(probabilities, known), known)
+
+    def cool(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores whose softmax is as often right as it says, where the weights know how often."""
+        return scores.astype(np.float64) if self.trust is None else self.trust.cool(scores)
 
     def prediction(self, answer: Answer, ink: Ink | None, top: int) -> Prediction:
         """An answer in words, with the doubts there are of the picture and those of the answer."""

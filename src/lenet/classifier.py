@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenet.answers import Answer, Explanation, Judge, Prediction
+from lenet.answers import Answers, Explanation, Judge, Prediction
 from lenet.checkpoints import Checkpoint, load_checkpoint
 from lenet.data.catalogue import DATASETS
 from lenet.data.ink import Ink, to_ink
@@ -137,7 +137,8 @@ class Classifier:
         """
         _check_top(top)
         ink = _read(picture, self.checkpoint.preprocessing.preparation)
-        return self._judge.prediction(self._answers(ink.ink[None])[0], ink, top)
+        (answer,) = self.answers(ink.ink[None])
+        return self._judge.prediction(answer, ink, top)
 
     def stream(
         self, pictures: Iterable[Picture], *, top: int = 3, processes: int = 0
@@ -180,7 +181,7 @@ class Classifier:
             while chunk := list(islice(pictures, CHUNK)):
                 read = list(readers.map(read_one, chunk, chunksize=CHUNK // 16))
                 inks = [one.ink for one in read if isinstance(one, Ink)]
-                answers = iter(self._answers(np.array(inks)) if inks else ())
+                answers = iter(self.answers(np.array(inks)) if inks else ())
                 for one in read:
                     if isinstance(one, Ink):
                         yield self._judge.prediction(next(answers), one, top)
@@ -255,7 +256,7 @@ class Classifier:
             When `ink` has another shape or type.
         """
         _check_top(top)
-        return [self._judge.prediction(answer, None, top) for answer in self._answers(ink)]
+        return [self._judge.prediction(answer, None, top) for answer in self.answers(ink)]
 
     def evaluate(self, data: Splits | str | Path, part: str = "test") -> Evaluation:
         """How good the weights are on the train, validation or test part of a data set.
@@ -271,11 +272,8 @@ class Classifier:
         InputError
             As `load_data`, or when the part has no images.
         """
-        splits = self.load_data(data)
-        if not len(images := splits.part(part)):
-            raise InputError(f"{splits.name} has no {part} images")
-        trust = self.checkpoint.trust
-        scores = self.scores(images.images) / (1 if trust is None else trust.temperature)
+        images = self.load_data(data).part_with_images(part)
+        scores = self._judge.cool(self.scores(images.images))
         return evaluate(scores, images.labels, self.class_names)
 
     def load_data(self, data: Splits | str | Path, *, skip_damaged: bool = False) -> Splits:
@@ -336,7 +334,8 @@ class Classifier:
             codes=self.checkpoint.model.weights.get("output.centers"),
         )
 
-    def _answers(self, ink: NDArray[np.uint8]) -> list[Answer]:
+    def answers(self, ink: NDArray[np.uint8]) -> Answers:
+        """What the network says of (N, 28, 28) uint8, which is taken as it is."""
         preprocessing = self.checkpoint.preprocessing
         layers = layers_of(self._layers, ink, preprocessing, self._judge.layers)
         return self._judge.answers(self.scores(ink), layers)

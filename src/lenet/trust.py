@@ -104,9 +104,9 @@ class Trust:
                 f"trust needs a temperature from {low} to {high} and shares from 0 to 1"
             )
 
-    def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """Calibrated probabilities: (N, classes) scores → (N, classes), rows sum to 1."""
-        return softmax(np.asarray(scores, np.float64) / self.temperature)
+    def cool(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Scores (N, classes) divided by the temperature: their softmax is calibrated."""
+        return np.asarray(scores, np.float64) / self.temperature
 
     def known(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The probability that each image is no stranger, were half of all strangers: (N,)."""

@@ -352,6 +352,34 @@ def test_what_is_no_run_is_refused(tmp_path, finished):
             open_run(finished.folder)
 
 
+@pytest.mark.parametrize(
+    ("place", "values"),
+    [
+        (("recipe",), [None, [], {}, "x", 5]),
+        (("network",), [None, [], {}, "x", 5]),
+        (("options",), [None, "x", 5, {"dropout": []}, {"dropout": "x"}, {"more": 1}]),
+        (("results",), ["x", 5, True, [1]]),
+        (("extensions",), [None, "x", 5, [1], [{}], {"after": 1}]),
+        (("own",), [None, 5, True]),
+        (("weights",), [[], {}, "x", 5]),
+        (("data",), [None, [], {}, "x", 5]),
+        (("data", "source"), [None, [], {}, 5, True, "/nowhere"]),
+        (("data", "validation"), [[], {}, "x"]),
+        (("data", "sha256"), [None, [], "x"]),
+    ],
+)
+def test_settings_that_no_run_has_written_are_refused(begun, place, values):
+    path = begun.folder / "run.json"
+    written = path.read_text()
+    for value in values:
+        settings = json.loads(written)
+        *inner, last = place
+        (settings[inner[0]] if inner else settings)[last] = value
+        path.write_text(json.dumps(settings))
+        with pytest.raises(RunError, match=r"damaged|gone|no longer"):
+            open_run(begun.folder)
+
+
 def test_a_damaged_state_is_refused_with_a_way_out(begun):
     with pytest.raises(KeyboardInterrupt):
         finish_run(begun, stop_after(2))

@@ -24,9 +24,6 @@ from lenet.figures.text import cautious_percent, percent, percents
 from lenet.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lenet.checkpoints import Checkpoint
     from lenet.data.splits import Splits
     from lenet.evaluation import Evaluation
@@ -63,6 +60,7 @@ def evaluate(
         raise InputError("--skip-damaged is for pictures of a folder: give it by --data FOLDER")
     with Progress() as progress:
         progress.wait(f"reading {weights}")
+        from lenet import evaluation
         from lenet.classifier import Classifier
         from lenet.mistakes import list_mistakes
         from lenet.trust import errors_by_rejection
@@ -75,14 +73,13 @@ def evaluate(
         )
         for remark in (*splits.remarks, *_as_they_are(splits, classifier.checkpoint)):
             progress.say(remark)
-        part = splits.part(split)
+        part = splits.part_with_images(split)
         progress.wait(f"scoring {len(part):,} images")
-        result = classifier.evaluate(splits, split)
-        believed, confidences = _believed(
-            classifier.checkpoint, part.images, classifier.scores(part.images)
-        )
-        rejection = errors_by_rejection(confidences, believed.argmax(axis=1) == part.labels)
-        mistakes = list_mistakes(part, believed, splits.class_names)
+        answers = classifier.answers(part.images)
+        result = evaluation.evaluate(answers.scores, part.labels, splits.class_names)
+        right = answers.scores.argmax(axis=1) == part.labels
+        rejection = errors_by_rejection(answers.confidences, right)
+        mistakes = list_mistakes(part, answers.scores, splits.class_names)
         if figures is not None:
             progress.wait("drawing")
             from lenet.report import write_evaluation
@@ -125,23 +122,6 @@ def _as_they_are(splits: "Splits", checkpoint: "Checkpoint") -> Iterator[str]:
             f"note: the pictures of {splits.name} are taken as they are, the weights were trained "
             f"on ones prepared as {preparation}; lenet predict prepares them"
         )
-
-
-def _believed(
-    checkpoint: "Checkpoint", ink: "NDArray[np.uint8]", scores: "NDArray[np.float32]"
-) -> "tuple[NDArray[np.floating], NDArray[np.float64]]":
-    """Scores (N, classes) whose softmax `lenet predict` would say, and its confidences (N,)."""
-    from lenet.engines.in_numpy import NumpyNetwork, layers_of
-    from lenet.evaluation import softmax
-    from lenet.trust import FEATURE_LAYERS, features_of
-
-    trust, preprocessing = checkpoint.trust, checkpoint.preprocessing
-    if trust is None:
-        return scores, softmax(scores).max(axis=1)
-    network = NumpyNetwork(checkpoint.model)
-    known = trust.known(features_of(layers_of(network, ink, preprocessing, FEATURE_LAYERS)))
-    probabilities = trust.probabilities(scores)
-    return scores / trust.temperature, trust.confidence(probabilities, known)
 
 
 def _find_data(weights: str, checkpoint: "Checkpoint") -> "Splits | str":

@@ -94,6 +94,13 @@ class Splits:
             raise DataError(f"split {name!r} is unknown; use one of {', '.join(parts)}")
         return parts[name]
 
+    def part_with_images(self, name: str) -> Split:
+        """The same, but DataError when there is no image in it."""
+        part = self.part(name)
+        if not len(part):
+            raise DataError(f"{self.name} has no {name} images")
+        return part
+
 
 def hold_out(split: Split, amount: int | float, seed: int) -> tuple[Split, Split]:
     """Part a split in two, stratified.

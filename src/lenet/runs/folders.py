@@ -103,6 +103,20 @@ def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     write_atomic(folder / SETTINGS_FILE, f"{text}\n".encode())
 
 
+@contextlib.contextmanager
+def trusting_settings(folder: Path) -> Iterator[None]:
+    """Use what `read_settings` returned: whatever no run would have written is damage.
+
+    Raises
+    ------
+    RunError
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
+
+
 def read_settings(folder: Path) -> dict[str, Any]:
     """Read what `write_settings` wrote.
 

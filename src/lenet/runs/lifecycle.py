@@ -8,16 +8,16 @@ from typing import Any
 from lenet.checkpoints import load_checkpoint
 from lenet.data.preprocessing import Wish
 from lenet.engines import Engine, select_engine
-from lenet.errors import InputError, RunError
+from lenet.errors import RunError
 from lenet.networks import build_network
 from lenet.runs.folders import (
-    SETTINGS_FILE,
     STATE_FOLDER,
     check_name,
     locked,
     make_folder,
     read_settings,
     remove_leftovers,
+    trusting_settings,
 )
 from lenet.runs.measuring import list_metrics, measured
 from lenet.runs.origin import load_origin
@@ -133,23 +133,27 @@ def open_run(
     """
     folder = Path(folder)
     settings = read_settings(folder)
-    try:
+    with trusting_settings(folder):
         recipe = Recipe.from_dict(settings["recipe"])
         name, options = settings["network"], settings["options"]
         wanted = (settings["engine"], settings["device"])
-        results = settings["results"]
-        about, extensions = settings.get("weights"), tuple(settings.get("extensions", ()))
+        results = None if settings["results"] is None else dict(settings["results"])
+        about = settings.get("weights")
+        extensions = tuple(
+            {key: each[key] for key in ("after", "epochs", "patience")}
+            for each in settings.get("extensions", ())
+        )
         start = None if about is None else read_start(folder / STATE_FOLDER, about)
-    except (KeyError, TypeError, InputError) as error:
-        raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
+        own_names = [*settings.get("own", ())]
     own = {"loss": loss, "optimizer": optimizer}
-    _check_own(folder, own, settings.get("own", []))
+    _check_own(folder, own, own_names)
     origin = load_origin(folder, data)
     splits = origin.splits
     if results is not None:
         network = load_checkpoint(folder).network
     else:
-        network = build_network(name, num_classes=len(splits.class_names), **options)
+        with trusting_settings(folder):
+            network = build_network(name, num_classes=len(splits.class_names), **options)
     return Run(
         *(folder, origin.source, origin.loading, splits, network, recipe),
         start.preprocessing(splits) if start is not None else recipe.preprocessing(splits),

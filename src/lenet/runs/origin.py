@@ -9,7 +9,7 @@ from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
 from lenet.data.splits import Splits
 from lenet.errors import RunError
-from lenet.runs.folders import SETTINGS_FILE, read_settings
+from lenet.runs.folders import read_settings, trusting_settings
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,20 @@ def load_origin(folder: str | Path, data: str | Path | None = None) -> Origin:
     """
     folder = Path(folder)
     settings = read_settings(folder)
-    try:
+    with trusting_settings(folder):
         about = settings["data"]
         source, sha256 = about["source"], about["sha256"]
-        loading = {"validation": about.get("validation")}
+        if not isinstance(source, str):
+            raise TypeError(source)
+        validation = about.get("validation")
+        if not isinstance(validation, int | float | None):
+            raise TypeError(validation)
+        loading = {"validation": validation}
         if source not in DATASETS:  # older runs knew no preparation but plain
             loading |= {
                 "preparation": about.get("preparation", "plain"),
                 "skip_damaged": about.get("skip_damaged", False),
             }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / SETTINGS_FILE} is damaged: {error!r}") from error
     if data is not None:
         source = _find_moved(folder, source, data)
     splits = _load_again(folder, source, loading)

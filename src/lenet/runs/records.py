@@ -13,7 +13,8 @@ import torch
 from lenet.checkpoints import MODEL_FILE, Checkpoint, describe_origin, save_checkpoint
 from lenet.files import write_atomic
 from lenet.machine import describe_system, list_versions
-from lenet.networks import LeNet, build_network
+from lenet.networks import LeNet
+from lenet.networks.models import Model
 from lenet.runs.folders import write_settings
 from lenet.runs.run import OWN, Run
 from lenet.training.history import Epoch, State
@@ -45,17 +46,16 @@ def write_plan(run: Run) -> None:
 
 def write_best(run: Run, state: State) -> None:
     """The best weights so far, for whoever cannot wait for the end."""
-    network = build_network(run.network.name, run.network.num_classes, **run.network.options)
-    network.load_state_dict(state.part("best"))
+    best = {name: tensor.numpy() for name, tensor in state.part("best").items()}
     accuracy = state.best.validation_accuracy
     metrics: dict[str, Any] = {"best_epoch": state.best_epoch}
     if not math.isnan(accuracy):
         metrics["validation_accuracy"] = accuracy
-    write_weights(run, network, metrics)
+    write_weights(run, Model(run.network.plan, best), metrics)
 
 
 def write_weights(
-    run: Run, network: LeNet, metrics: Mapping[str, Any], *, final: bool = False
+    run: Run, network: LeNet | Model, metrics: Mapping[str, Any], *, final: bool = False
 ) -> None:
     """Write `model.safetensors`: a network, where it is from, in the end its trust."""
     origin = describe_origin(

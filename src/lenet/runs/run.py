@@ -20,7 +20,7 @@ from lenet.data.pictures import Picture
 from lenet.data.preprocessing import Preprocessing
 from lenet.data.splits import Splits
 from lenet.engines import Engine
-from lenet.errors import DataError, RunError
+from lenet.errors import RunError
 from lenet.evaluation import Evaluation
 from lenet.figures.text import percent
 from lenet.networks import LeNet, build_network
@@ -124,10 +124,8 @@ class Run:
         RunError
             When the run is not finished.
         """
-        images = self.splits.part(part)
+        self.splits.part_with_images(part)
         self._require_finished()
-        if not len(images):
-            raise DataError(f"{self.splits.name} has no {part} images to evaluate on")
         return self.evaluation[part]
 
     def predict(self, picture: Picture, *, top: int = 3) -> Prediction:
