@@ -272,6 +272,7 @@ def main():
 
     from lenet.classifier import Classifier
     from lenet.data.datasets import load_dataset
+    from lenet.machine import describe_machine, list_versions
 
     part = load_dataset("mnist").part(arguments.part)
     photos = photographs(part.images, part.labels, arguments.count, arguments.seed)
@@ -282,6 +283,8 @@ def main():
         return
     result = {
         "command": " ".join(["python", "tests/photographs.py", *sys.argv[1:]]),
+        "machine": describe_machine(),
+        "versions": list_versions(),
         "weights": arguments.weights,
         "data": f"mnist {arguments.part}",
         "seed": arguments.seed,

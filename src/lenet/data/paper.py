@@ -227,7 +227,7 @@ def noise_level(signal: Levels) -> float:
     ----------
     Hampel 1974, The influence curve and its role in robust estimation.
     """
-    return 1.4826 * float(np.median(abs(signal)))
+    return 1.4826 * _median(abs(signal))
 
 
 def fit_border(work: Levels) -> Levels:
