@@ -3,8 +3,10 @@
 import io
 import itertools
 import math
+import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import font_manager
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
+from lenet import language
 from lenet.checkpoints import Checkpoint
 from lenet.classifier import Classifier
 from lenet.data.preprocessing import FULL_INK, Preprocessing
@@ -85,6 +89,61 @@ def trained(name, classes=10):
     network = build_network(name, classes)
     initialize(network, "fan-in" if name == "lecun1998" else "torch", torch.Generator())
     return network.eval()
+
+
+def every_figure():
+    """One of each kind, with what it may say."""
+    result, names = some_evaluation(), tuple("0123456789")
+    ink = np.zeros((20, 28, 28), np.uint8)
+    labels = np.arange(20) % 10
+    part = Split(ink, labels)
+    checkpoint = Checkpoint(trained("modern"), Preprocessing("digit"), names)
+    reader = Classifier(checkpoint, engine="torch")
+    rates = np.geomspace(1e-5, 1, 120)
+    return {
+        "curves": draw_curves(OVERFITS, 2),
+        "confusion": draw_confusion(result),
+        "calibration": draw_calibration(result),
+        "mistakes": draw_mistakes(part, list_mistakes(part, np.eye(10)[labels - 1], names)),
+        "prepared": draw_prepared(ink, labels, names, "digit"),
+        "filters": draw_filters(trained("modern")),
+        "explanation": draw_explanation(reader.explain(np.full((60, 90), 230, np.uint8))),
+        "rates": draw_rates(RateTest(rates, 2 + (np.log10(rates) + 2) ** 2, share=0.5)),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn_in_chinese():
+    """Every figure, with whatever fonts there are."""
+    language.speak("zh")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LenetWarning)
+            return every_figure()
+    finally:
+        language.speak("en")
+
+
+class TestInChinese:
+    def test_no_word_is_left_in_english(self, drawn_in_chinese):
+        for name, figure in drawn_in_chinese.items():
+            for text in figure.findobj(Text):
+                left = set(re.findall("[A-Za-z]{3,}", text.get_text()))
+                assert left <= {"digit", "mnist"}, name
+
+    def test_no_text_reaches_beyond_the_figure(self, drawn_in_chinese):
+        for name, figure in drawn_in_chinese.items():
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+                figure.draw_without_rendering()
+                axes = figure.axes
+                named = [*figure.texts, *(text for one in axes for text in one.texts)]
+                named += [axis.label for one in axes for axis in (one.xaxis, one.yaxis)]
+                for text in filter(Text.get_text, named):
+                    (left, bottom), (right, top) = text.get_window_extent().get_points()
+                    inside = left >= 0 and bottom >= 0
+                    inside &= right <= figure.bbox.x1 and top <= figure.bbox.y1
+                    assert inside, f"{name}: {text.get_text()}"
 
 
 def test_the_users_matplotlib_is_left_as_it_was():

@@ -431,6 +431,10 @@ def test_a_training_by_one_s_own_goes_on_as_if_never_interrupted(digits, engine)
 def test_what_is_no_optimizer_is_refused(digits, engine):
     with pytest.raises(InputError, match=r"torch\.optim\.Optimizer"):
         train(build_network("modern"), digits, PLAIN, engine=engine, optimizer=len)
+    network = build_network("modern")
+    made = torch.optim.SGD(network.parameters(), 0.1)
+    with pytest.raises(InputError, match=r"a function of the parameters.*, got SGD$"):
+        train(network, digits, PLAIN, engine=engine, optimizer=made)
 
 
 def test_a_callback_may_stop_the_training(digits, engine):

@@ -102,7 +102,7 @@ def draw_calibration(evaluation: Evaluation) -> Figure:
     grid = figure.add_gridspec(
         2,
         1,
-        left=0.105,
+        left=0.13,
         right=0.97,
         top=1 - top - 0.02,
         bottom=0.115,

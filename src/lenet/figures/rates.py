@@ -27,7 +27,7 @@ def draw_rates(test: RateTest) -> Figure:
     axes.grid(axis="y")
     axes.set_xscale("log")
     axes.plot(test.rates, test.losses, ".", color=TRAIN, markersize=4, label="each step")
-    axes.plot(test.rates, test.averaged, color=VALIDATION, label="averaged")
+    axes.plot(test.rates, test.averaged, color=VALIDATION, label="their average")
     axes.axvline(test.suggestion, color=BEST, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
     axes.plot(test.lowest, test.averaged.min(), "o", color=VALIDATION, markersize=7, zorder=4)
     axes.annotate(

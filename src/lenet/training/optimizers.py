@@ -95,8 +95,13 @@ def own_optimizer(
     Raises
     ------
     InputError
-        When what it gives is no optimizer with learning rates.
+        When it is no function, or what it gives is no optimizer with learning rates.
     """
+    if not callable(build):
+        raise InputError(
+            f"optimizer must be a function of the parameters, such as torch.optim.Adam or a lambda "
+            f"that calls it, got {type(build).__name__}"
+        )
     optimizer = build([p for p in network.parameters() if p.requires_grad])
     if not isinstance(optimizer, torch.optim.Optimizer) or not all(
         "lr" in group for group in optimizer.param_groups
