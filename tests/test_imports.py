@@ -37,6 +37,7 @@ ORDER = (
     "report",
     "progress",
     "fitting",
+    "cross_validation",
     "export",
     "benchmark",
     "reproduction",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lenet.checkpoints import load_checkpoint as load_checkpoint
     from lenet.checkpoints import save_checkpoint as save_checkpoint
     from lenet.classifier import Classifier as Classifier
+    from lenet.cross_validation import CrossValidation as CrossValidation
+    from lenet.cross_validation import cross_validate as cross_validate
     from lenet.data.datasets import load_dataset as load_dataset
     from lenet.data.distortions import Distortions as Distortions
     from lenet.data.preprocessing import Preprocessing as Preprocessing
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "Checkpoint": "checkpoints",
     "Classifier": "classifier",
+    "CrossValidation": "cross_validation",
     "Distortions": "data.distortions",
     "Evaluation": "evaluation",
     "LeNet": "networks",
@@ -52,6 +55,7 @@ _HOME_OF = {
     "Split": "data.splits",
     "Splits": "data.splits",
     "build_network": "networks",
+    "cross_validate": "cross_validation",
     "default_recipe": "training.recipes",
     "evaluate": "evaluation",
     "fit": "fitting",

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,14 +21,13 @@ from lenet.cli.options import (
     choice,
     was_given,
 )
-from lenet.cli.output import complain, show, show_json
+from lenet.cli.output import complain, show, show_json, show_table
 from lenet.cli.settings import as_typed, network_of, read_amount, read_changes
 from lenet.errors import InputError
 from lenet.figures.text import duration, percent, percents
 from lenet.progress import Progress
 
 if TYPE_CHECKING:
-    from lenet.data.preprocessing import Wish
     from lenet.runs.run import Run
 
 
@@ -44,6 +43,14 @@ def train(
             help="How much of the training images chooses the best epoch; 0: all are learnt from, "
             "and the last epoch is kept.",
             metavar="FRACTION|N",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            help="Cross-validation: as many runs, each tested on its fold of what is not test.",
+            metavar="K",
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the images.")] = None,
@@ -131,20 +138,24 @@ def train(
                 "patience": patience,
             }
             changes, typed = read_changes(flags, settings or [], kind or network_of(weights))
+            plan: dict[str, Any] = {
+                "data": data,
+                "network": kind,
+                "recipe": recipe,
+                "validation": None if validation is None else read_amount(validation),
+                "preparation": preparation,
+                "skip_damaged": skip_damaged,
+                "changes": changes,
+                "weights": weights,
+                "out": out,
+                "name": name,
+                "engine": select_engine(engine, device),
+            }
             with as_typed({**typed, "name": "--name"}):
-                run = runs.create_run(
-                    data,
-                    kind,
-                    recipe,
-                    validation=None if validation is None else read_amount(validation),
-                    preparation=cast("Wish", preparation),
-                    skip_damaged=skip_damaged,
-                    changes=changes,
-                    weights=weights,
-                    out=out,
-                    name=name,
-                    engine=select_engine(engine, device),
-                )
+                if folds is not None:
+                    _cross_validate(folds, plan, progress, as_json)
+                    return
+                run = runs.create_run(**plan)
         try:
             run = follow(run, progress, tensorboard=tensorboard)
         except KeyboardInterrupt:
@@ -156,6 +167,28 @@ def train(
         _show_run(run, progress.seconds)
     if not run.diagnosis.learned:
         raise typer.Exit(complain(f"{run.diagnosis.sentence} {run.diagnosis.advice}", 1))
+
+
+def _cross_validate(folds: int, plan: dict[str, Any], progress: Progress, as_json: bool) -> None:
+    from lenet.cross_validation import train_folds
+
+    result = train_folds(progress, folds=folds, **plan)
+    if as_json:
+        show_json(result.to_dict())
+        return
+    show_table(
+        ["run", "accuracy", "wrong", "images"],
+        [
+            [str(run.folder), percent(test.accuracy), f"{test.n_errors:,}", f"{test.n_images:,}"]
+            for run in result.runs
+            for test in [run.evaluate()]
+        ],
+    )
+    show(
+        f"accuracy {percent(result.mean)}, standard deviation of the folds "
+        f"{percent(result.deviation)}; of all together {result.n_errors:,} of "
+        f"{result.n_images:,} wrong (95 % interval {percents(*result.interval)})"
+    )
 
 
 def _refuse_other_settings(context: typer.Context, resume: Path) -> None:

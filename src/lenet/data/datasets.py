@@ -13,13 +13,14 @@ from lenet.data.choice import Choice, choose_preparation
 from lenet.data.digits import load_digits
 from lenet.data.downloads import read_files
 from lenet.data.drawn.handwriting import draw_digits
+from lenet.data.folds import read_fold, take_fold
 from lenet.data.idx import read_idx
 from lenet.data.layouts import find_source
 from lenet.data.layouts.source import Part, Source, several
 from lenet.data.preprocessing import PREPARATIONS, Preparation, Wish
 from lenet.data.reading import read_part
 from lenet.data.remarks import remark_on
-from lenet.data.splits import Split, Splits, digest, draw_held_out, hold_out, take
+from lenet.data.splits import Split, Splits, digest, draw_held_out, hold_out, join, take
 from lenet.errors import DataError, suggestion
 
 TEST_FRACTION = 0.2
@@ -37,6 +38,7 @@ def load_dataset(
     seed: int = 0,
     preparation: Wish = "auto",
     skip_damaged: bool = False,
+    fold: str | None = None,
 ) -> Splits:
     """Load a data set into memory and split it.
 
@@ -59,6 +61,10 @@ def load_dataset(
         helps. A data set with a name is ink already, and takes its own only.
     skip_damaged : bool
         Leave out pictures that cannot be read, instead of refusing them all by name.
+    fold : str, optional
+        For cross-validation: ``"2/5"`` tests on the second of five stratified folds of what is not
+        test, and the test part itself is in no part. What `preparation` chooses, it chooses by
+        pictures of all folds.
 
     Returns
     -------
@@ -82,6 +88,8 @@ def load_dataset(
     if preparation not in ("auto", *PREPARATIONS):
         known = ", ".join(("auto", *PREPARATIONS))
         raise DataError(f"preparation {preparation!r} is unknown; use one of {known}")
+    if fold is not None:
+        read_fold(fold)  # before anything is loaded
     if not isinstance(name_or_folder, Path) and name_or_folder in DATASETS:
         dataset = DATASETS[name_or_folder]
         if preparation not in ("auto", dataset.preparation):
@@ -89,16 +97,19 @@ def load_dataset(
                 f"{dataset.name} is ink already, of preparation {dataset.preparation}; "
                 f"leave {preparation} out"
             )
-        splits = _load_known(dataset, validation, seed)
-        return _add_drawn(splits, dataset.n_drawn) if dataset.n_drawn else splits
+        amount = dataset.validation if validation is None else validation
+        splits = _load_known(dataset, amount, seed)
+        splits = _add_drawn(splits, dataset.n_drawn) if dataset.n_drawn else splits
+        return splits if fold is None else take_fold(splits, fold, amount, seed)
     try:
         folder, source = _find(name_or_folder)
         if validation is not None and "validation" in source.parts:
             raise DataError(f"{folder} has its own validation part; leave validation out")
         fraction = VALIDATION_FRACTION if validation is None else validation
-        return _load_source(folder, source, fraction, seed, preparation, skip_damaged)
+        splits = _load_source(folder, source, fraction, seed, preparation, skip_damaged)
     except OSError as error:
         raise DataError(f"{name_or_folder} cannot be read: {error.strerror or error}") from error
+    return splits if fold is None else take_fold(splits, fold, fraction, seed)
 
 
 def find_layout(name_or_folder: str | Path) -> str:
@@ -124,7 +135,7 @@ def _check_amount(validation: int | float) -> None:
         )
 
 
-def _load_known(dataset: Dataset, validation: int | float | None, seed: int) -> Splits:
+def _load_known(dataset: Dataset, validation: int | float, seed: int) -> Splits:
     if dataset.files:
         images, labels, test_images, test_labels = map(read_idx, read_files(dataset))
         train = Split(images, labels.astype(np.int64))
@@ -134,8 +145,7 @@ def _load_known(dataset: Dataset, validation: int | float | None, seed: int) -> 
         whole = load_digits()
         train, test = hold_out(whole, TEST_FRACTION, _TEST_SEED)
         sha256 = digest(whole)
-    amount = dataset.validation if validation is None else validation
-    train, held_out = _hold_out_validation(train, amount, seed)
+    train, held_out = _hold_out_validation(train, validation, seed)
     return Splits(
         name=dataset.name,
         train=train,
@@ -157,15 +167,9 @@ def _add_drawn(splits: Splits, count: int) -> Splits:
     )
     return replace(
         splits,
-        train=_join(splits.train, to_learn),
-        validation=_join(splits.validation, to_choose_by),
+        train=join(splits.train, to_learn),
+        validation=join(splits.validation, to_choose_by),
         sha256=hashlib.sha256(f"{splits.sha256} {digest(drawn)}".encode()).hexdigest(),
-    )
-
-
-def _join(first: Split, second: Split) -> Split:
-    return Split(
-        np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels])
     )
 
 

@@ -126,6 +126,16 @@ def take(split: Split, chosen: NDArray[np.bool_]) -> Split:
     return Split(split.images[chosen], split.labels[chosen], files)
 
 
+def join(first: Split, second: Split) -> Split:
+    """The images of two splits, one after the other; their files where both have them."""
+    files = first.files and second.files and (*first.files, *second.files)
+    return Split(
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.labels, second.labels]),
+        files or None,
+    )
+
+
 def draw_held_out(labels: NDArray[np.int64], amount: int | float, seed: int) -> NDArray[np.bool_]:
     """Which images to hold out, stratified; images are not needed to say it.
 

@@ -21,7 +21,7 @@ from lenet.runs.folders import (
 )
 from lenet.runs.measuring import list_metrics, measured
 from lenet.runs.origin import load_origin
-from lenet.runs.plan import make_plan
+from lenet.runs.plan import Plan, make_plan
 from lenet.runs.records import write_best, write_history, write_plan, write_weights
 from lenet.runs.run import OWN, Run
 from lenet.runs.starts import keep_start, read_start
@@ -44,6 +44,7 @@ def create_run(
     skip_damaged: bool = False,
     changes: Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
+    fold: str | None = None,
     loss: Loss | None = None,
     optimizer: BuildOptimizer | None = None,
     out: str | Path = "runs",
@@ -62,7 +63,7 @@ def create_run(
         One, or the name of one; the network's default for such data when not given.
     validation : int or float, optional
         As for `lenet.load_dataset`; with 0 the last epoch's weights are kept.
-    preparation, skip_damaged
+    preparation, skip_damaged, fold
         As for `lenet.load_dataset`.
     changes : dict, optional
         Fields of the recipe that shall have other values, and options of the network:
@@ -95,12 +96,32 @@ def create_run(
         skip_damaged=skip_damaged,
         changes=changes,
         weights=weights,
+        fold=fold,
     )
+    own = {"loss": loss, "optimizer": optimizer}
+    return begin_run(plan, out=out, name=name, engine=engine, own=own)
+
+
+def begin_run(
+    plan: Plan,
+    *,
+    out: str | Path = "runs",
+    name: str | None = None,
+    engine: Engine | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> Run:
+    """Make a folder for what is planned, as `create_run` does.
+
+    Raises
+    ------
+    RunError
+        When it cannot be made.
+    """
     engine = engine or select_engine()
     folder = make_folder(Path(out), f"{plan.splits.name}-{plan.network.name}", name)
     if plan.start is not None:
         keep_start(folder / STATE_FOLDER, plan.start)
-    run = Run(folder, **vars(plan), engine=engine, own={"loss": loss, "optimizer": optimizer})
+    run = Run(folder, **vars(plan), engine=engine, own=own or dict.fromkeys(OWN))
     write_plan(run)
     return run
 

@@ -58,10 +58,10 @@ def load_origin(folder: str | Path, data: str | Path | None = None) -> Origin:
         source, sha256 = about["source"], about["sha256"]
         if not isinstance(source, str):
             raise TypeError(source)
-        validation = about.get("validation")
-        if not isinstance(validation, int | float | None):
-            raise TypeError(validation)
-        loading = {"validation": validation}
+        validation, fold = about.get("validation"), about.get("fold")
+        if not isinstance(validation, int | float | None) or not isinstance(fold, str | None):
+            raise TypeError(validation, fold)
+        loading = {"validation": validation, "fold": fold}
         if source not in DATASETS:  # older runs knew no preparation but plain
             loading |= {
                 "preparation": about.get("preparation", "plain"),

@@ -49,6 +49,7 @@ def make_plan(
     skip_damaged: bool = False,
     changes: Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
+    fold: str | None = None,
 ) -> Plan:
     """Load the data, build the network, settle the recipe; `lenet.runs.create_run` says of what.
 
@@ -65,7 +66,7 @@ def make_plan(
     if isinstance(recipe, str):
         recipe = find_recipe(recipe)
     source = name_source(data)
-    loading: dict[str, Any] = {"validation": validation}
+    loading: dict[str, Any] = {"validation": validation, "fold": fold}
     if start is not None and preparation == "auto" and source not in DATASETS:
         preparation = start.checkpoint.preprocessing.preparation
     splits = load_dataset(data, preparation=preparation, skip_damaged=skip_damaged, **loading)

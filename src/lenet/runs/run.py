@@ -50,8 +50,8 @@ class Run:
     source : str
         The data set's name, or the absolute path of its folder.
     loading : dict
-        What else `lenet.load_dataset` is to be given to have the same again: ``validation``, and
-        of a folder ``preparation`` and ``skip_damaged``.
+        What else `lenet.load_dataset` is to be given to have the same again: ``validation``,
+        ``fold``, and of a folder ``preparation`` and ``skip_damaged``.
     splits : Splits
     network : LeNet
         With the best weights once the run is finished.
