@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lenet import checkpoints
+from lenet import checkpoints, trust
 from lenet.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.classifier import Classifier
 from lenet.data import datasets
@@ -57,7 +57,10 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch):
-    """The built-in digits with a fifth of the training images: quick, and still real."""
+    """The built-in digits with a fifth of the training images: quick, and still real.
+
+    And a trust that is learnt from few examples: how good it is, is not asked here.
+    """
 
     def load(name_or_folder, **options):
         splits = datasets.load_dataset(name_or_folder, **options)
@@ -66,6 +69,7 @@ def few_digits(monkeypatch):
 
     monkeypatch.setattr(plan, "load_dataset", load)
     monkeypatch.setattr(origin, "load_dataset", load)
+    monkeypatch.setattr(trust, "N_EXAMPLES", 200)
 
 
 @pytest.fixture(scope="module")
