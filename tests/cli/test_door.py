@@ -14,8 +14,12 @@ from lenet.cli import options
 
 def test_the_names_in_the_options_are_those_of_the_library():
     from lenet import engines
+    from lenet.data.preprocessing import PREPARATIONS
     from lenet.networks import NETWORKS
+    from lenet.networks.plans import POOLINGS
     from lenet.reproduction.studies import STUDIES
+    from lenet.runs.measuring import PARTS
+    from lenet.training import recipes
     from lenet.training.recipes import RECIPES
 
     assert tuple(NETWORKS) == options.NETWORKS
@@ -24,6 +28,10 @@ def test_the_names_in_the_options_are_those_of_the_library():
     assert engines.TRAINING_ENGINES == options.TRAINING_ENGINES
     assert engines.DEVICES == options.DEVICES
     assert STUDIES == options.STUDIES
+    assert ("auto", *PREPARATIONS) == options.PREPARATIONS
+    assert PARTS == options.SPLITS
+    assert recipes._CHOICES["class_weights"] == options.CLASS_WEIGHTS
+    assert POOLINGS == options.POOLINGS
 
 
 @pytest.mark.parametrize(

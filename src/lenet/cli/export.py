@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lenet.cli.options import choice, completed, dataset_names, weight_names
+from lenet.cli.options import POOLINGS, choice, completed, dataset_names, weight_names
 from lenet.cli.output import show
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def export_safetensors(
     ] = None,
     pooling: Annotated[
         str | None,
-        choice("--pooling", ("max", "average"), "How it pools; the article: average."),
+        choice("--pooling", POOLINGS, "How it pools; the article: average."),
     ] = None,
     data: Annotated[
         str | None,

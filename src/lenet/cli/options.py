@@ -20,6 +20,7 @@ RECIPES = (
     *("minibatch", "minibatch-small"),
 )
 CLASS_WEIGHTS = ("none", "balanced")
+POOLINGS = ("max", "average")
 SPLITS = ("train", "validation", "test")
 STUDIES = ("scale", "shift", "rotation", "noise", "others")
 
