@@ -22,7 +22,7 @@ from lenet.data.ink import Ink, to_ink
 from lenet.data.pictures import Picture, read_picture
 from lenet.data.preprocessing import Preparation, check_ink
 from lenet.data.splits import Splits
-from lenet.engines import select_scorer
+from lenet.engines import DeviceName, EngineName, select_scorer
 from lenet.engines.in_numpy import NumpyNetwork, layers_of
 from lenet.errors import InputError, PictureError
 from lenet.evaluation import Evaluation, evaluate
@@ -66,8 +66,8 @@ class Classifier:
         self,
         checkpoint: Checkpoint,
         *,
-        engine: str = "auto",
-        device: str = "auto",
+        engine: EngineName = "auto",
+        device: DeviceName = "auto",
         reject: float | None = None,
     ) -> None:
         self.checkpoint = checkpoint
@@ -81,8 +81,8 @@ class Classifier:
         cls,
         name_or_path: str | Path,
         *,
-        engine: str = "auto",
-        device: str = "auto",
+        engine: EngineName = "auto",
+        device: DeviceName = "auto",
         reject: float | None = None,
     ) -> "Classifier":
         """Pretrained weights by their name, or those of a file or a run folder.

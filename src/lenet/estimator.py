@@ -23,7 +23,7 @@ from lenet.data.preprocessing import (
     Preprocessing,
 )
 from lenet.data.splits import Split, Splits, hold_out
-from lenet.engines import select_engine
+from lenet.engines import DeviceName, TrainingEngineName, select_engine
 from lenet.errors import InputError
 from lenet.evaluation import softmax
 from lenet.networks import LeNet, build_network
@@ -108,8 +108,8 @@ class LeNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         preparation: Preparation = "plain",
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
-        engine: str = "auto",
-        device: str = "auto",
+        engine: TrainingEngineName = "auto",
+        device: DeviceName = "auto",
     ) -> None:
         self.network = network
         self.recipe = recipe

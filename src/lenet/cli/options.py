@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,13 +111,20 @@ StartWeights = Annotated[
         metavar="W",
     ),
 ]
-Engine = Annotated[
-    str, choice("--engine", TRAINING_ENGINES, "What computes: ours on the CPU, or torch.")
-]
-Scorer = Annotated[
-    str, choice("--engine", ENGINES, "What computes: NumPy at once, ours compiled, or torch.")
-]
-Device = Annotated[str, choice("--device", DEVICES, "Where torch computes.")]
+if TYPE_CHECKING:  # typer sees text, of which `choice` lets through nothing else
+    from lenet import engines
+
+    Engine = engines.TrainingEngineName
+    Scorer = engines.EngineName
+    Device = engines.DeviceName
+else:
+    Engine = Annotated[
+        str, choice("--engine", TRAINING_ENGINES, "What computes: ours on the CPU, or torch.")
+    ]
+    Scorer = Annotated[
+        str, choice("--engine", ENGINES, "What computes: NumPy at once, ours compiled, or torch.")
+    ]
+    Device = Annotated[str, choice("--device", DEVICES, "Where torch computes.")]
 Preparation = Annotated[
     str,
     choice(

@@ -1,7 +1,7 @@
 """Where a network runs: NumPy, the fused CPU engine or torch, chosen once."""
 
 import importlib.util
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from lenet.networks.models import Model
 if TYPE_CHECKING:
     from lenet.engines.in_torch import Engine
 
-ENGINES = ("auto", "numpy", "fused", "torch")
-TRAINING_ENGINES = ("auto", "fused", "torch")
-DEVICES = ("auto", "cpu", "cuda")
+EngineName = Literal["auto", "numpy", "fused", "torch"]
+TrainingEngineName = Literal["auto", "fused", "torch"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+TRAINING_ENGINES: tuple[TrainingEngineName, ...] = get_args(TrainingEngineName)
+DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 
 MANY = 60_000
 """Images from about which the fused engine scores sooner than NumPy, though torch must be loaded
@@ -74,7 +78,7 @@ class AutoEngine(NumpyEngine):
         return scores
 
 
-def select_scorer(engine: str = "auto", device: str = "auto") -> Scorer:
+def select_scorer(engine: EngineName = "auto", device: DeviceName = "auto") -> Scorer:
     """What scores trained weights here; NumPy loads nothing else.
 
     Parameters
@@ -94,12 +98,14 @@ def select_scorer(engine: str = "auto", device: str = "auto") -> Scorer:
     _check(engine, ENGINES, device)
     if device == "cuda" and engine == "numpy":
         raise EngineError("engine numpy runs on the CPU only; use --engine torch")
-    if device == "cuda" or engine in ("fused", "torch"):
+    if engine == "numpy":
+        return NumpyEngine()
+    if device == "cuda" or engine != "auto":
         return select_engine(engine, device)
-    return NumpyEngine() if engine == "numpy" else AutoEngine()
+    return AutoEngine()
 
 
-def select_engine(engine: str = "auto", device: str = "auto") -> "Engine":
+def select_engine(engine: TrainingEngineName = "auto", device: DeviceName = "auto") -> "Engine":
     """The engine that trains on this machine; torch and Halide get their threads, for good.
 
     Parameters
