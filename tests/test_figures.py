@@ -131,6 +131,19 @@ class TestInChinese:
                 left = set(re.findall("[A-Za-z]{3,}", text.get_text()))
                 assert left <= {"digit", "mnist"}, name
 
+    def test_names_of_classes_stay(self):
+        labels = np.arange(20) % 2
+        names = ("right", "train")
+        language.speak("zh")
+        try:
+            confusion = draw_confusion(some_evaluation(2, names=names))
+            prepared = draw_prepared(np.zeros((20, 28, 28), np.uint8), labels, names, "plain")
+        finally:
+            language.speak("en")
+        for figure in (confusion, prepared):
+            figure.draw_without_rendering()
+            assert set(names) <= set(texts(figure).split("\n"))
+
     def test_no_text_reaches_beyond_the_figure(self, drawn_in_chinese):
         for name, figure in drawn_in_chinese.items():
             with warnings.catch_warnings():

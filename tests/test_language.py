@@ -107,6 +107,17 @@ class TestTranslate:
     def test_leaves_names_alone(self, chinese, name):
         assert language.translate(name) == name
 
+    def test_a_marked_name_stays_though_it_is_a_word_of_the_program(self, chinese):
+        assert language.translate("right") != "right"
+        name = language.verbatim("right")
+        assert language.translate(name) == "right"
+        assert language.translate(f"a.png: {name}  97.10 %  (then {name} 2.00 %)") == (
+            "a.png: right  97.10 %  （其次 right 2.00 %）"
+        )
+
+    def test_a_mark_is_never_seen(self):
+        assert language.translate(f"{language.verbatim('a')} → b") == "a → b"
+
     def test_leaves_everything_alone_in_english(self):
         language._catalogue.cache_clear()
         assert language.translate("no pictures") == "no pictures"

@@ -25,6 +25,7 @@ _JOINTS = {"; ": "；", ": ": "：", ", ": "，"}  # between a message and what 
 _CONTINUES = (" ", ";", "must ")  # how a text begins that stands behind another
 _ENDING = re.compile(r"(s|es)?([;,(].*)?")  # of a word: a plural's, and what follows it
 _LETTER = re.compile(r"[^\W\d_]")
+_VERBATIM = "\u2060"  # a word joiner: no sentence of the program has one
 
 _spoken = "en"
 
@@ -62,6 +63,11 @@ def find_language(environment: Mapping[str, str]) -> str:
     return language if language in LANGUAGES else "en"
 
 
+def verbatim(name: str) -> str:
+    """A name that `translate` leaves as it is, though it may be a word of the program too."""
+    return f"{_VERBATIM}{name}"
+
+
 def translate(text: str) -> str:
     """A text of the program in the chosen language.
 
@@ -76,9 +82,8 @@ def translate(text: str) -> str:
         `text` itself where the catalogue has nothing like it.
     """
     core = text.strip()
-    if _spoken == "en" or not core:
-        return text
-    return text.replace(core, _said(core) or core, 1)
+    said = None if _spoken == "en" or not core else _said(core)
+    return (text if said is None else text.replace(core, said, 1)).replace(_VERBATIM, "")
 
 
 def _said(text: str) -> str | None:

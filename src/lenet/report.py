@@ -24,7 +24,7 @@ from lenet.figures.networks import draw_filters
 from lenet.figures.style import to_png, write
 from lenet.figures.text import cautious_percent, duration, percent, percents
 from lenet.files import write_atomic
-from lenet.language import spoken, translate
+from lenet.language import spoken, translate, verbatim
 from lenet.mistakes import Mistake, list_mistakes
 from lenet.networks.frame import LeNet
 from lenet.runs.run import Run
@@ -221,17 +221,26 @@ def _sections(
         "Class by class",
         ("class", "precision", "recall", "F1", "images"),
         [
-            (c.name, percent(c.precision), percent(c.recall), percent(c.f1), f"{c.support:,}")
+            (
+                verbatim(c.name),
+                percent(c.precision),
+                percent(c.recall),
+                percent(c.f1),
+                f"{c.support:,}",
+            )
             for c in evaluation.per_class
         ],
     )
-    pairs = [(f"{p.truth} → {p.prediction}", f"{p.count:,}") for p in evaluation.most_confused[:10]]
+    pairs = [
+        (f"{verbatim(p.truth)} → {verbatim(p.prediction)}", f"{p.count:,}")
+        for p in evaluation.most_confused[:10]
+    ]
     sections.append(classes)
     if pairs:
         sections.append(_table("Most confused", ("truth → answer", "images"), pairs))
     if mistakes:
         files = [
-            (str(m.file), m.truth, m.answer, cautious_percent(m.probability))
+            (str(m.file), verbatim(m.truth), verbatim(m.answer), cautious_percent(m.probability))
             for m in mistakes[:MISTAKES]
         ]
         head = ("file", "truth", "answer", "probability")

@@ -21,6 +21,7 @@ from lenet.cli.options import (
 from lenet.cli.output import show, show_json, show_table
 from lenet.errors import InputError
 from lenet.figures.text import cautious_percent, percent, percents
+from lenet.language import verbatim
 from lenet.progress import Progress
 
 if TYPE_CHECKING:
@@ -103,7 +104,12 @@ def evaluate(
         show_table(
             ("the worst mistakes", "truth", "answer", "probability"),
             [
-                (str(m.file), m.truth, m.answer, cautious_percent(m.probability))
+                (
+                    str(m.file),
+                    verbatim(m.truth),
+                    verbatim(m.answer),
+                    cautious_percent(m.probability),
+                )
                 for m in mistakes[:_SHOWN]
             ],
             text_columns=3,
@@ -148,14 +154,17 @@ def _show_evaluation(result: "Evaluation") -> None:
     if len(result.class_names) <= 20:
         short = [name[:8] for name in result.class_names]
         show_table(
-            ("truth \\ said", *short),
+            ("truth \\ said", *map(verbatim, short)),
             [
                 (name, *(f"{n:,}" if n else "·" for n in row))
                 for name, row in zip(result.class_names, result.confusion, strict=True)
             ],
         )
     if result.most_confused:
-        pairs = (f"{p.truth} → {p.prediction} ({p.count:,})" for p in result.most_confused[:5])
+        pairs = (
+            f"{verbatim(p.truth)} → {verbatim(p.prediction)} ({p.count:,})"
+            for p in result.most_confused[:5]
+        )
         show(f"most confused: {', '.join(pairs)}")
     sure = sum(b.count * b.confidence for b in result.calibration.bins if b.count)
     show(

@@ -14,6 +14,7 @@ from lenet.cli.output import complain, show, show_json
 from lenet.cli.places import STDIN, find_pictures
 from lenet.errors import InputError, PictureError
 from lenet.figures.text import percent
+from lenet.language import verbatim
 from lenet.progress import say
 from lenet.threads import thread_count
 
@@ -136,12 +137,12 @@ def _row(place: str, prediction: "Prediction") -> dict[str, Any]:
 
 
 def _show_prediction(place: str, prediction: "Prediction") -> None:
-    shares = [f"{label} {percent(share)}" for label, share in prediction.top]
+    shares = [f"{verbatim(label)} {percent(share)}" for label, share in prediction.top]
     then = f"  (then {', '.join(shares[1:])})" if shares[1:] else ""
     if prediction.label is None:
         show(f"{place}: no answer  ({', '.join(shares)})" if shares else f"{place}: nothing found")
     else:
-        show(f"{place}: {prediction.label}  {percent(prediction.probability)}{then}")
+        show(f"{place}: {verbatim(prediction.label)}  {percent(prediction.probability)}{then}")
     for note in prediction.notes:
         show(f"  note: {note.sentence}")
     for doubt in prediction.doubts:

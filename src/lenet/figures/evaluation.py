@@ -27,6 +27,7 @@ from lenet.figures.style import (
     text_on,
 )
 from lenet.figures.text import NOTHING, cautious_percent, short
+from lenet.language import verbatim
 from lenet.mistakes import Mistake
 
 MISTAKES = 30
@@ -187,8 +188,8 @@ def draw_mistakes(part: Split, mistakes: Sequence[Mistake], limit: int = MISTAKE
         axes = figure.add_subplot(grid[place // columns, place % columns])
         draw_picture(axes, FULL_INK - part.images[mistake.image])
         axes.set_anchor("N")
-        truth = f"{short(mistake.truth, 9)} {cautious_percent(mistake.truth_probability)}"
-        answer = f"{short(mistake.answer, 9)} {cautious_percent(mistake.probability)}"
+        truth = f"{verbatim(short(mistake.truth, 9))} {cautious_percent(mistake.truth_probability)}"
+        answer = f"{verbatim(short(mistake.answer, 9))} {cautious_percent(mistake.probability)}"
         lines = [(truth, TEXT), (answer, BEST)]
         if mistake.file is not None:
             lines.append((short(mistake.file.rpartition("/")[2], 17), MUTED))
@@ -240,6 +241,6 @@ def draw_prepared(
         axes = figure.add_subplot(grid[place // columns, place % columns])
         draw_picture(axes, FULL_INK - ink[i])
         axes.set_anchor("N")
-        name = short(class_names[labels[i]], 15)
+        name = verbatim(short(class_names[labels[i]], 15))
         axes.text(0, -0.04, name, transform=axes.transAxes, va="top", size=8)
     return figure

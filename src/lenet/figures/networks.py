@@ -29,7 +29,7 @@ from lenet.figures.style import (
     text_on,
 )
 from lenet.figures.text import cautious_percent, short, wrap
-from lenet.language import translate
+from lenet.language import translate, verbatim
 from lenet.networks.activations import AMPLITUDE
 from lenet.networks.codes import COLUMNS, ROWS
 
@@ -131,10 +131,11 @@ def draw_explanation(explanation: Explanation) -> Figure:
     below = 10.3 if codes is None else 11.2  # where the doubts begin, in inches
     figure = new_figure(below + 0.35 + 0.18 * len(doubts))
     next_best = (
-        f"{short(class_names[i], 16)} {cautious_percent(probabilities[i])}" for i in order[1:3]
+        f"{verbatim(short(class_names[i], 16))} {cautious_percent(probabilities[i])}"
+        for i in order[1:3]
     )
     others = f"then {', '.join(next_best)}"
-    said = f"{short(class_names[best], 30)}  {cautious_percent(probabilities[best])}"
+    said = f"{verbatim(short(class_names[best], 30))}  {cautious_percent(probabilities[best])}"
     if explanation.prediction.label is None:
         said, others = "Nothing found", "this is what the network says of blank paper"
     heading(
@@ -242,7 +243,7 @@ def _output(
     if len(scores) > _NAMED:
         return
     for i, score in enumerate(scores):
-        text = f"{short(class_names[i], 7)}\n{_number(score)}"
+        text = f"{verbatim(short(class_names[i], 7))}\n{_number(score)}"
         ink = text_on(colours((score - low) / (high - low)))
         axes.text(i + 0.5, 0.5, text, ha="center", va="center", size=7.5, color=ink)
 
@@ -265,7 +266,9 @@ def _bars(
     for row, (i, name) in enumerate(zip(shown, names, strict=True)):
         colour = VALIDATION if i == best else TRAIN
         weight = "bold" if i == best else "normal"
-        axes.text(start - 0.03, row, name, ha="right", va="center", size=8.5, weight=weight)
+        axes.text(
+            start - 0.03, row, verbatim(name), ha="right", va="center", size=8.5, weight=weight
+        )
         axes.barh(row, room, left=start, color=PAPER, height=0.62)
         axes.barh(row, room * probabilities[i], left=start, color=colour, height=0.62)
         number = cautious_percent(probabilities[i])
@@ -326,7 +329,7 @@ def _codes(
     """F6 as the character it draws, beside the codes it was nearest to."""
     shown = [(f"F6 as {COLUMNS} × {ROWS}", f6)]
     for title, label in zip(("Nearest code", "Next"), order, strict=False):
-        shown.append((f"{title}: {short(class_names[label], 8)}", codes[label]))
+        shown.append((f"{title}: {verbatim(short(class_names[label], 8))}", codes[label]))
     for place, (title, values) in enumerate(shown):
         left = 0.02 + 0.33 * place
         axes = figure.add_subplot(_part(figure, title, top, 1.2, left, left + 0.3))
