@@ -346,8 +346,10 @@ def test_a_run_in_progress_is_not_resumed_by_another(begun):
 
 
 def test_what_is_no_run_is_refused(tmp_path, finished):
-    with pytest.raises(RunError, match=r"run\.json"):
+    with pytest.raises(RunError, match="there is no folder"):
         open_run(tmp_path / "nothing")
+    with pytest.raises(RunError, match=r"it has no run\.json"):
+        open_run(tmp_path)
     settings = finished.folder / "run.json"
     good = json.loads(settings.read_text())
     for bad in ("", "[]", "{}", "[" * 100_000, json.dumps({**good, "recipe": {}})):

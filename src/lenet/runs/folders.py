@@ -126,6 +126,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
         When the folder is no run, or the file is damaged.
     """
     path = folder / SETTINGS_FILE
+    if not folder.exists():
+        raise RunError(f"there is no folder {folder}; start a new run, or give the folder of one")
     if not path.is_file():
         raise RunError(f"{folder} is no run: it has no {SETTINGS_FILE}; start a new one")
     try:
