@@ -191,3 +191,8 @@ def test_nothing_is_searched_for_circles_at_exit():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "True"
+
+
+def test_a_setting_typed_as_a_flag_is_told_how_to_be_set(lenet_command):
+    assert "or set it by --set NAME=VALUE" in lenet_command("train", "--dropout", "0.5").err
+    assert "--set" not in lenet_command("predict", "--dropout", "0.5").err

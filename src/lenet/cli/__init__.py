@@ -131,7 +131,12 @@ def _usage(error: typer.TyperException) -> str:
     message = _wrong_number(error) or error.format_message().strip().rstrip(".")
     message = message.replace(". Did you mean", "; did you mean")
     message = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", message)
-    return f"{message[:1].lower()}{message[1:]}" + f" (see {path} --help)"
+    message = f"{message[:1].lower()}{message[1:]}"
+    options = context.command.params if context is not None else []
+    settable = any("--set" in each.opts for each in options)
+    if settable and type(error).__name__ == "NoSuchOption":
+        return message + f" (see {path} --help, or set it by --set NAME=VALUE)"
+    return message + f" (see {path} --help)"
 
 
 def _wrong_number(error: typer.TyperException) -> str | None:
