@@ -23,7 +23,7 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 TRAINING_ENGINES: tuple[TrainingEngineName, ...] = get_args(TrainingEngineName)
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 
-MANY = 60_000
+MANY = 50_000
 """Images from about which the fused engine scores sooner than NumPy, though torch must be loaded
 and kernels be compiled first: `results/cold-starts.json`, by `experiments/cold_starts.py`."""
 
