@@ -64,8 +64,9 @@ def test_passes_are_told_as_they_go_on(reduced):
 def test_time_left_does_not_know_of_compiling(reduced):
     seen = reduced[2]
     names = list(stages_of(seen))
-    first = ["making 3 networks", "compiling for this processor", "curvature before pass 1"]
-    assert names[:3] == first
+    compiling = [f"compiling for this processor, {number} of 2" for number in (1, 2)]
+    first = ["making 3 networks", *compiling, "curvature before pass 1"]
+    assert names[:4] == first
     before = [p for p in seen if p.stage in first]
     assert {p.seconds_left for p in before} == {None}
 

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,9 +95,10 @@ def train_passes(
 
 
 def _compile(replicas: "Replicas", announcer: Announcer, *, distorted: bool) -> None:
-    """Compile both walks, which is no part of the training's time."""
-    announcer.begin("compiling for this processor", 2)
-    for power in (2, 1):
+    """Compile both walks, for curvatures and for gradients: no part of the training's time."""
+    powers: tuple[Literal[1, 2], ...] = (2, 1)
+    for number, power in enumerate(powers, 1):
+        announcer.begin(f"compiling for this processor, {number} of {len(powers)}")
         replicas.compile(power, distorted=distorted)
         announcer.advance()
 
