@@ -18,11 +18,11 @@ import lenet
 from lenet.checkpoints import describe_origin, save_checkpoint
 from lenet.data.catalogue import DATASETS, DRAWN
 from lenet.data.digits import load_digits
+from lenet.data.splits import PARTS
 from lenet.engines import Engine, select_engine
 from lenet.engines.in_numpy import NumpyEngine, NumpyNetwork
 from lenet.files import write_atomic
 from lenet.machine import describe_machine, list_versions
-from lenet.runs.measuring import PARTS
 from lenet.threads import thread_count
 from lenet.training.recipes import default_recipe, find_recipe
 from lenet.trust import learn_trust

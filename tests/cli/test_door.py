@@ -15,10 +15,10 @@ from lenet.cli import options
 def test_the_names_in_the_options_are_those_of_the_library():
     from lenet import engines
     from lenet.data.preprocessing import PREPARATIONS
+    from lenet.data.splits import PARTS
     from lenet.networks import NETWORKS
     from lenet.networks.plans import POOLINGS
     from lenet.reproduction.studies import STUDIES
-    from lenet.runs.measuring import PARTS
     from lenet.training import recipes
     from lenet.training.recipes import RECIPES
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from lenet.data.preprocessing import Preparation, check_ink
 from lenet.errors import DataError, ShapeError
 
+PARTS = ("train", "validation", "test")
+"""Of every data set, test last."""
+
 
 @dataclass(frozen=True, repr=False)
 class Split:
@@ -89,10 +92,10 @@ class Splits:
 
     def part(self, name: str) -> Split:
         """`train`, `validation` or `test`."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        if name not in parts:
-            raise DataError(f"split {name!r} is unknown; use one of {', '.join(parts)}")
-        return parts[name]
+        if name not in PARTS:
+            raise DataError(f"split {name!r} is unknown; use one of {', '.join(PARTS)}")
+        part: Split = getattr(self, name)
+        return part
 
     def part_with_images(self, name: str) -> Split:
         """The same, but DataError when there is no image in it."""

@@ -20,9 +20,9 @@ from lenet.runs.folders import (
     trusting_settings,
 )
 from lenet.runs.measuring import list_metrics, measured
-from lenet.runs.origin import load_origin
+from lenet.runs.origin import find_origin
 from lenet.runs.plan import Plan, make_plan
-from lenet.runs.records import write_best, write_history, write_plan, write_weights
+from lenet.runs.records import write_best, write_history, write_run, write_weights
 from lenet.runs.run import OWN, Run
 from lenet.runs.starts import keep_start, read_start
 from lenet.runs.states import read_state, write_state
@@ -122,7 +122,7 @@ def begin_run(
     if plan.start is not None:
         keep_start(folder / STATE_FOLDER, plan.start)
     run = Run(folder, **vars(plan), engine=engine, own=own or dict.fromkeys(OWN))
-    write_plan(run)
+    write_run(run)
     return run
 
 
@@ -168,7 +168,7 @@ def open_run(
         own_names = [*settings.get("own", ())]
     own = {"loss": loss, "optimizer": optimizer}
     _check_own(folder, own, own_names)
-    origin = load_origin(folder, data)
+    origin = find_origin(folder, settings, data)
     splits = origin.splits
     if results is not None:
         network = load_checkpoint(folder).network
@@ -247,7 +247,7 @@ def extend_run(run: Run, epochs: int | None = None, patience: int | None = None)
         test_scores=None,
     )
     with locked(run.folder):
-        write_plan(extended)
+        write_run(extended)
     return extended
 
 
@@ -329,5 +329,5 @@ def finish_run(
             "diagnosis": dataclasses.asdict(run.diagnosis),
         }
         run = dataclasses.replace(run, results=results)
-        write_plan(run)  # last: only now the run is finished
+        write_run(run)  # last: only now the run is finished
     return run

@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from lenet.data.splits import PARTS
 from lenet.evaluation import Evaluation, evaluate
 from lenet.runs.run import Run
-
-PARTS = ("train", "validation", "test")
 
 
 def measured(run: Run) -> Run:

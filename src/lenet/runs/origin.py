@@ -52,7 +52,13 @@ def load_origin(folder: str | Path, data: str | Path | None = None) -> Origin:
         When the folder is no run or is damaged, or the data set is gone or another one.
     """
     folder = Path(folder)
-    settings = read_settings(folder)
+    return find_origin(folder, read_settings(folder), data)
+
+
+def find_origin(
+    folder: Path, settings: Mapping[str, Any], data: str | Path | None = None
+) -> Origin:
+    """The same, for whoever has read the run's settings already."""
     with trusting_settings(folder):
         about = settings["data"]
         source, sha256 = about["source"], about["sha256"]

@@ -11,10 +11,9 @@ from lenet.checkpoints import check_class_names
 from lenet.data.catalogue import DATASETS
 from lenet.data.datasets import load_dataset
 from lenet.data.preprocessing import Preprocessing, Wish
-from lenet.data.splits import Splits
+from lenet.data.splits import PARTS, Splits
 from lenet.errors import DataError
 from lenet.networks import LeNet, build_network
-from lenet.runs.measuring import PARTS
 from lenet.runs.origin import name_source
 from lenet.runs.starts import Start, load_start
 from lenet.training.changes import change_recipe, split_changes

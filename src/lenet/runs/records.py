@@ -1,4 +1,4 @@
-"""What a run writes into its folder beside its states: its plan, its history, its best weights."""
+"""What a run writes beside its states: its settings, its history, its best weights."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ from lenet.trust import learn_trust
 HISTORY_FILE = "history.csv"
 
 
-def write_plan(run: Run) -> None:
+def write_run(run: Run) -> None:
     """Write `run.json`: what the run is made with, and its results."""
     about_data = {"source": run.source, "name": run.splits.name, "sha256": run.splits.sha256}
     settings = {
